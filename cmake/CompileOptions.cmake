@@ -1,0 +1,25 @@
+# Flags every target of the project is compiled with.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(amend_compile_options INTERFACE)
+target_compile_options(amend_compile_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
+  -Wno-restrict  # g++ 12 warns of its own string concatenation (GCC bug 105651)
+  -Wno-missing-field-initializers  # designated initialisers leave optional arguments out
+  # Lets loops over expf-like maths vectorise. NaN and infinity keep their meaning: no -ffast-math.
+  -fno-math-errno -fno-trapping-math)
+if(AMEND_NATIVE)
+  target_compile_options(amend_compile_options INTERFACE -march=native)
+endif()
+if(AMEND_SANITIZE)
+  target_compile_options(amend_compile_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(amend_compile_options INTERFACE -fsanitize=address,undefined)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
