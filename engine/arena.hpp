@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/device.hpp"
+#include "engine/tensor.hpp"
+
+namespace amend {
+
+/// Bump allocator for everything that lives for one step. `reset` makes all of it free at once; the memory stays, so a
+/// step that repeats allocates nothing from the system. One thread at a time.
+class Arena {
+ public:
+  explicit Arena(Device device = Device::cpu(), std::size_t chunk_bytes = std::size_t{1} << 24);
+
+  /// Memory that is not initialised, aligned to kAlignment.
+  void* allocate(std::size_t bytes);
+  /// An uninitialised tensor.
+  TensorView tensor(Shape shape, DType dtype);
+  /// A tensor of zeros.
+  TensorView zeros(Shape shape, DType dtype);
+  /// An object that needs no destructor; always in host memory.
+  template <class T, class... Args>
+  T* make(Args&&... args) {
+    static_assert(std::is_trivially_destructible_v<T>, "the arena runs no destructors");
+    return ::new (host_bytes(sizeof(T))) T(std::forward<Args>(args)...);
+  }
+
+  void reset();
+
+  /// Bytes handed out since the last reset.
+  std::size_t used() const { return used_; }
+  /// Bytes held from the system.
+  std::size_t capacity() const { return capacity_; }
+  Device device() const { return device_; }
+
+  /// A point to rewind to: what was allocated after it becomes free.
+  struct Mark {
+    std::size_t chunk, offset, used;
+  };
+  Mark mark() const { return {chunk_, offset_, used_}; }
+  void rewind(const Mark& mark);
+
+ private:
+  struct Chunk {
+    std::shared_ptr<void> memory;
+    std::size_t bytes;
+  };
+
+  void* host_bytes(std::size_t bytes);
+
+  Device device_;
+  std::size_t chunk_bytes_;
+  std::vector<Chunk> chunks_;
+  std::size_t chunk_ = 0, offset_ = 0, used_ = 0, capacity_ = 0;
+  std::unique_ptr<Arena> host_;  // objects of an arena whose tensors live on another device
+};
+
+}  // namespace amend

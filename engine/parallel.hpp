@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+
+namespace amend {
+
+/// Calls `body(index)` for 0 <= index < count on the OpenMP threads, in no particular order. The work an index stands
+/// for must not depend on the thread that does it: that is what makes results the same for any number of threads.
+/// The first exception is rethrown here.
+template <class Body>
+void parallel_for(std::int64_t count, const Body& body) {
+  if (count == 1) return body(std::int64_t{0});
+  std::exception_ptr error;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::int64_t index = 0; index < count; ++index) {
+    try {
+      body(index);
+    } catch (...) {
+#pragma omp critical(amend_parallel_for)
+      if (!error) error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace amend

@@ -1,0 +1,80 @@
+#include "engine/parallel.hpp"
+
+#include <omp.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "engine/random.hpp"
+
+using namespace amend;
+
+namespace {
+/// Runs the body of a test with `threads` OpenMP threads.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+}  // namespace
+
+TEST_CASE("parallel_for visits every index once", "[engine]") {
+  for (int threads : {1, 2, 3}) {
+    const ThreadCount guard(threads);
+    for (std::int64_t count : {0, 1, 2, 1000}) {
+      std::vector<int> visits(static_cast<std::size_t>(count));
+      parallel_for(count, [&](std::int64_t i) { ++visits[static_cast<std::size_t>(i)]; });
+      CHECK(visits == std::vector<int>(static_cast<std::size_t>(count), 1));
+    }
+  }
+}
+
+TEST_CASE("parallel_for runs on as many threads as it was given", "[engine]") {
+  const ThreadCount guard(3);
+  std::atomic<int> most{0};
+  parallel_for(64, [&](std::int64_t) { most = std::max(most.load(), omp_get_num_threads()); });
+  CHECK(most == 3);
+}
+
+TEST_CASE("parallel_for gives the same bits for any number of threads", "[engine]") {
+  const auto run = [](int threads) {
+    const ThreadCount guard(threads);
+    std::vector<float> sums(37);
+    parallel_for(37, [&](std::int64_t index) {
+      const RandomStream stream(1, static_cast<std::uint32_t>(index));
+      for (std::uint64_t i = 0; i < 500; ++i) sums[static_cast<std::size_t>(index)] += stream.normal(i);
+    });
+    return sums;
+  };
+  const std::vector<float> one = run(1);
+  CHECK(run(2) == one);
+  CHECK(run(3) == one);
+}
+
+TEST_CASE("parallel_for rethrows an exception after the other indices are done", "[engine]") {
+  for (int threads : {1, 2, 3}) {
+    const ThreadCount guard(threads);
+    std::atomic<int> done{0};
+    const auto body = [&](std::int64_t i) {
+      if (i == 5) throw std::runtime_error("index 5");
+      ++done;
+    };
+    CHECK_THROWS_WITH(parallel_for(20, body), "index 5");
+    CHECK(done == 19);
+  }
+}
+
+TEST_CASE("parallel_for rethrows one of several exceptions and that of a single index", "[engine]") {
+  const auto always = [](std::int64_t) { throw std::runtime_error("thrown"); };
+  CHECK_THROWS_WITH(parallel_for(100, always), "thrown");
+  CHECK_THROWS_WITH(parallel_for(1, always), "thrown");
+  CHECK_NOTHROW(parallel_for(0, always));
+}
