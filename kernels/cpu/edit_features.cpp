@@ -1,0 +1,292 @@
+// Features of weights and neurons, a block a task: sums over the block first, then one pass over its edges.
+// Bytes an edge: 4 (3 + 16) at first, 4 (7 + 6 objectives) in a refinement. Operations: 6 to 12 logarithms an edge.
+#include "kernels/edit_features.hpp"
+
+#include <cmath>
+
+#include "kernels/cpu/tile.hpp"
+#include "kernels/math.hpp"
+
+namespace amend::kernels::cpu {
+
+namespace {
+
+template <class T>
+T clamp(T value, T bound) {
+  return value > bound ? bound : (value < -bound ? -bound : value);
+}
+
+template <class T>
+const T* optional(const TensorView& view) {
+  return view ? view.as<T>() : nullptr;
+}
+
+template <class T>
+T root_mean_square(const T* x, std::int64_t count) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return static_cast<T>(std::sqrt(sum / static_cast<double>(std::max<std::int64_t>(count, 1))));
+}
+
+template <class T>
+T mean_of(const T* x, std::int64_t count) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
+  return static_cast<T>(sum / static_cast<double>(std::max<std::int64_t>(count, 1)));
+}
+
+template <class T>
+void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
+  const Block& block = a.table.block[b];
+  const std::int64_t count = std::int64_t{block.rows} * block.cols;
+  const T* weight = a.weight.as<T>() + block.edge_offset;
+  const T* fisher = a.fisher.as<T>() + block.edge_offset;
+  const T* rms = a.rms.as<T>() + block.source_offset;
+  const T* gradient = a.gradient ? a.gradient.as<T>() + block.edge_offset : nullptr;
+  T* feature = a.edge_feature.as<T>() + block.edge_offset * kEdgeFeatures;
+  T* prior = a.prior ? a.prior.as<T>() + block.edge_offset : nullptr;
+  const T scale = root_mean_square(weight, count) + T(1e-6);
+  a.scale.as<T>()[b] = scale;
+  const T mean_fisher = mean_of(fisher, count) + T(1e-9);
+  const T eighth = static_cast<T>(a.table.network[block.network].edge_count) / T(8);
+  T mean_saliency = 0;
+  for (std::int64_t k = 0; k < count; ++k) mean_saliency += weight[k] * weight[k] * fisher[k];
+  mean_saliency = mean_saliency * eighth / static_cast<T>(std::max<std::int64_t>(count, 1)) + T(1e-9);
+  T gradient_rms = T(1e-9), newton_rms = T(1e-9);
+  if (gradient) {
+    gradient_rms += root_mean_square(gradient, count);
+    double squares = 0;
+    for (std::int64_t k = 0; k < count; ++k) {
+      const T newton = gradient[k] / (fisher[k] + T(0.1) * mean_fisher);
+      squares += static_cast<double>(newton * newton);
+    }
+    newton_rms += static_cast<T>(std::sqrt(squares / static_cast<double>(count)));
+  }
+  const T lambda = a.lambda ? a.lambda.as<T>()[block.network] : T(1);
+  const T log_lambda = logarithm(std::max(lambda, T(1e-8)));
+  for (std::int64_t i = 0; i < block.rows; ++i) {
+    T energy = 0;
+    for (std::int64_t j = 0; j < block.cols; ++j) energy += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
+    energy = std::sqrt(energy) + T(1e-6);
+    for (std::int64_t j = 0; j < block.cols; ++j) {
+      const std::int64_t k = i * block.cols + j;
+      const T w = weight[k] / scale, magnitude = std::abs(w), share = weight[k] * rms[j] / energy;
+      const T saliency = weight[k] * weight[k] * fisher[k] * eighth, log_saliency = logarithm(saliency + T(1e-6));
+      const T obd = a.lambda ? clamp(log_saliency - log_lambda, T(8)) : T(0);
+      const T log_magnitude = logarithm(T(1) + T(4) * magnitude);
+      T* f = feature + k * kEdgeFeatures;
+      f[0] = w;
+      f[1] = magnitude;
+      f[2] = w < T(0) ? -log_magnitude : log_magnitude;
+      f[3] = T(3) * share;
+      f[4] = T(3) * std::abs(share);
+      f[5] = logarithm(std::abs(share) + T(1e-4)) / T(2) + T(2);
+      f[6] = logarithm(fisher[k] / mean_fisher + T(1e-3)) / T(2);
+      f[7] = log_saliency / T(3) + T(1);
+      f[8] = obd / T(3);
+      f[9] = logarithm(saliency / mean_saliency + T(1e-4)) / T(3);
+      f[10] = gradient ? signed_logarithm(gradient[k] / gradient_rms) : T(0);
+      f[11] = gradient ? signed_logarithm(gradient[k] / (fisher[k] + T(0.1) * mean_fisher) / newton_rms) : T(0);
+      for (int kind = 0; kind < kBlockKinds; ++kind) f[12 + kind] = static_cast<int>(block.kind) == kind ? T(1) : T(0);
+      if (prior) prior[k] = obd;
+    }
+  }
+}
+
+/// Features of the nodes of one network; `scale` must be known.
+template <class T>
+void node_features_of_network(const EditFeatures& a, std::int64_t n) {
+  const Network& network = a.table.network[n];
+  const T *bias = a.bias.as<T>(), *fisher_bias = a.fisher_bias.as<T>(), *mean = a.mean.as<T>(), *rms = a.rms.as<T>();
+  const T *correlation = a.correlation.as<T>(), *gradient_bias = optional<T>(a.gradient_bias);
+  const T* scale = a.scale.as<T>();
+  T* feature = a.node_feature.as<T>();
+  const auto fill = [&](std::int64_t node, std::int64_t depth, int kind, std::int32_t into) {
+    T* f = feature + node * kNodeFeatures;
+    std::fill_n(f, kNodeFeatures, T(0));
+    if (into >= 0) {  // the block that leads here
+      f[0] = bias[node] / scale[into];
+      f[1] = std::abs(f[0]);
+      f[2] = logarithm(scale[into]);
+      f[9] = logarithm(fisher_bias[node] + T(1e-4)) / T(2) + T(2);
+      f[10] = gradient_bias ? signed_logarithm(gradient_bias[node] * T(5)) : T(0);
+      f[15] = logarithm(static_cast<T>(a.table.block[into].cols)) / T(2) - T(1.5);
+    }
+    if (kind < 2) {
+      f[3] = mean[node];
+      f[4] = rms[node];
+      f[5] = logarithm(rms[node] + T(1e-3));
+      f[6] = correlation[node];
+      f[7] = std::abs(correlation[node]);
+      f[8] = logarithm(std::max(rms[node] * rms[node] - mean[node] * mean[node], T(0)) + T(1e-3)) / T(2);
+    }
+    f[11] = static_cast<T>(depth) / static_cast<T>(network.block_count);
+    f[12 + kind] = T(1);
+  };
+  for (std::int64_t k = 0; k < network.inputs; ++k) fill(network.node_offset + k, 0, 0, -1);
+  for (std::int32_t l = 0; l < network.block_count; ++l) {
+    const std::int32_t b = network.first_block + l;
+    for (std::int64_t k = 0; k < a.table.block[b].rows; ++k)
+      fill(a.table.block[b].target_offset + k, l + 1, l + 1 == network.block_count ? 2 : 1, b);
+  }
+}
+
+template <class T>
+void neuron_prior_of_network(const EditFeatures& a, std::int64_t n) {
+  const Network& network = a.table.network[n];
+  const T *weight = a.weight.as<T>(), *fisher = a.fisher.as<T>();
+  T* prior = a.neuron_prior.as<T>();
+  const T log_lambda = logarithm(std::max(a.neuron_lambda.as<T>()[n], T(1e-8)));
+  std::fill_n(prior + network.node_offset, network.node_count, T(0));
+  for (std::int32_t b = network.first_block + 1; b < network.first_block + network.block_count; ++b) {
+    const Block& block = a.table.block[b];
+    for (std::int64_t j = 0; j < block.cols; ++j) {
+      T saliency = 0;
+      for (std::int64_t i = 0; i < block.rows; ++i) {
+        const std::int64_t k = block.edge_offset + i * block.cols + j;
+        saliency += weight[k] * weight[k] * fisher[k];
+      }
+      saliency *= static_cast<T>(network.hidden_count) / T(8);
+      prior[block.source_offset + j] = clamp(logarithm(saliency + T(1e-6)) - log_lambda, T(8));
+    }
+  }
+}
+
+template <class T>
+void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
+  const Block& block = a.table.block[b];
+  const std::int64_t count = std::int64_t{block.rows} * block.cols, objectives = a.gradient.extent(0);
+  const std::int64_t features = refine_edge_features(objectives), edges = a.table.edge_count;
+  const T *weight = a.weight.as<T>() + block.edge_offset, *edited = a.edited_weight.as<T>() + block.edge_offset;
+  const T *logit = a.logit.as<T>() + block.edge_offset, *residual = a.residual.as<T>() + block.edge_offset;
+  const T* fisher = a.fisher.as<T>() + block.edge_offset;
+  T* feature = a.edge_feature.as<T>() + block.edge_offset * features;
+  T* step = a.edge_step.as<T>() + block.edge_offset * objectives;
+  const T scale = a.scale.as<T>()[b], mean_fisher = mean_of(fisher, count) + T(1e-7);
+  const T n = static_cast<T>(a.table.network[block.network].edge_count);
+  const T lambda = std::max(a.lambda.as<T>()[block.network], T(1e-8)), log_lambda = logarithm(lambda);
+  for (std::int64_t k = 0; k < count; ++k) {
+    T* f = feature + k * features;
+    f[0] = edited[k] / scale;
+    f[1] = clamp(logit[k], T(6)) / T(3);
+    f[2] = residual[k] * T(2);
+    f[3] = logarithm(fisher[k] / mean_fisher + T(1e-3)) / T(2);
+    f[4] = clamp(logarithm(edited[k] * edited[k] * fisher[k] * n / T(8) + T(1e-6)) - log_lambda, T(8)) / T(3);
+  }
+  for (std::int64_t o = 0; o < objectives; ++o) {
+    const T* gradient = a.gradient.as<T>() + o * edges + block.edge_offset;
+    const T gradient_rms = root_mean_square(gradient, count) + T(1e-9);
+    for (std::int64_t k = 0; k < count; ++k) {
+      const T newton = hyperbolic_tangent(T(-4) * gradient[k] / (fisher[k] + T(0.3) * mean_fisher) / scale);
+      T* f = feature + k * features + 5 + 4 * o;
+      f[0] = signed_logarithm(T(2) * gradient[k] / gradient_rms);
+      f[1] = T(2) * newton;
+      f[2] = signed_logarithm(gradient[k] * edited[k] * n / lambda);
+      f[3] = signed_logarithm(gradient[k] * weight[k] * n / lambda);
+      step[k * objectives + o] = newton;
+    }
+  }
+}
+
+template <class T>
+void refine_nodes_of_network(const RefineFeatures& a, std::int64_t n) {
+  const Network& network = a.table.network[n];
+  const std::int64_t objectives = a.gradient.extent(0), features = refine_node_features(objectives), nodes = a.table.node_count;
+  const T *mean = a.mean.as<T>(), *rms = a.rms.as<T>(), *original_mean = a.original_mean.as<T>();
+  const T *original_rms = a.original_rms.as<T>(), *correlation = a.correlation.as<T>();
+  const T *fisher = a.fisher_bias.as<T>(), *original_fisher = a.original_fisher_bias.as<T>();
+  const T *bias = a.edited_bias.as<T>(), *residual = a.bias_residual.as<T>(), *gradient = a.gradient_bias.as<T>();
+  T *feature = a.node_feature.as<T>(), *step = a.node_step.as<T>();
+  std::fill_n(feature + network.node_offset * features, network.node_count * features, T(0));
+  std::fill_n(step + network.node_offset * objectives, network.node_count * objectives, T(0));
+  for (std::int32_t l = 0; l < network.block_count; ++l) {
+    const std::int32_t b = network.first_block + l;
+    const Block& block = a.table.block[b];
+    const T scale = a.scale.as<T>()[b];
+    for (std::int64_t node = block.source_offset; node < block.source_offset + block.cols; ++node) {
+      T* f = feature + node * features;
+      f[0] = mean[node] - original_mean[node];
+      f[1] = rms[node] - original_rms[node];
+      f[2] = logarithm(rms[node] + T(1e-3));
+      f[3] = correlation[node];
+    }
+    const T mean_fisher = mean_of(fisher + block.target_offset, block.rows);
+    for (std::int64_t node = block.target_offset; node < block.target_offset + block.rows; ++node) {
+      T* f = feature + node * features;
+      f[4] = logarithm(fisher[node] + T(1e-4)) / T(2) + T(2);
+      f[5] = logarithm(original_fisher[node] + T(1e-4)) / T(2) + T(2);
+      f[6] = residual[node] * T(2);
+      f[7] = bias[node] / scale;
+      for (std::int64_t o = 0; o < objectives; ++o) {
+        const T g = gradient[o * nodes + node];
+        const T newton = hyperbolic_tangent(T(-4) * g / (fisher[node] + T(0.3) * mean_fisher + T(1e-7)) / scale);
+        f[8 + 2 * o] = T(2) * newton;
+        f[9 + 2 * o] = signed_logarithm(g * T(200));
+        step[node * objectives + o] = newton;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void edit_features(const EditFeatures& args, Stream) {
+  const DType dtype = args.weight.dtype;
+  const Shape edges{args.table.edge_count}, nodes{args.table.node_count};
+  for (const auto& [name, view] : {std::pair{"weight", args.weight}, std::pair{"fisher", args.fisher}})
+    expect("edit_features", name, view, edges, dtype);
+  for (const auto& [name, view] : {std::pair{"bias", args.bias}, std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean},
+                                   std::pair{"rms", args.rms}, std::pair{"correlation", args.correlation}})
+    expect("edit_features", name, view, nodes, dtype);
+  if (args.gradient) expect("edit_features", "gradient", args.gradient, edges, dtype);
+  if (args.gradient_bias) expect("edit_features", "gradient_bias", args.gradient_bias, nodes, dtype);
+  if (args.lambda) {
+    expect("edit_features", "lambda", args.lambda, {args.table.network_count}, dtype);
+    expect("edit_features", "prior", args.prior, edges, dtype);
+  }
+  if (args.neuron_lambda) {
+    expect("edit_features", "neuron_lambda", args.neuron_lambda, {args.table.network_count}, dtype);
+    expect("edit_features", "neuron_prior", args.neuron_prior, nodes, dtype);
+  }
+  expect("edit_features", "scale", args.scale, {args.table.block_count}, dtype);
+  expect("edit_features", "edge_feature", args.edge_feature, {args.table.edge_count, kEdgeFeatures}, dtype);
+  expect("edit_features", "node_feature", args.node_feature, {args.table.node_count, kNodeFeatures}, dtype);
+  dispatch_float("edit_features", dtype, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for(args.table.block_count, [&](std::int64_t b) { edge_features_of_block<T>(args, b); });
+    parallel_for(args.table.network_count, [&](std::int64_t n) {
+      node_features_of_network<T>(args, n);
+      if (args.neuron_lambda) neuron_prior_of_network<T>(args, n);
+    });
+  });
+}
+
+void refine_features(const RefineFeatures& args, Stream) {
+  const DType dtype = args.weight.dtype;
+  const std::int64_t objectives = args.gradient.extent(0), edges = args.table.edge_count, nodes = args.table.node_count;
+  for (const auto& [name, view] :
+       {std::pair{"weight", args.weight}, std::pair{"edited_weight", args.edited_weight}, std::pair{"logit", args.logit},
+        std::pair{"residual", args.residual}, std::pair{"fisher", args.fisher}})
+    expect("refine_features", name, view, {edges}, dtype);
+  for (const auto& [name, view] :
+       {std::pair{"edited_bias", args.edited_bias}, std::pair{"bias_residual", args.bias_residual},
+        std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean}, std::pair{"rms", args.rms},
+        std::pair{"correlation", args.correlation}, std::pair{"original_fisher_bias", args.original_fisher_bias},
+        std::pair{"original_mean", args.original_mean}, std::pair{"original_rms", args.original_rms}})
+    expect("refine_features", name, view, {nodes}, dtype);
+  expect("refine_features", "scale", args.scale, {args.table.block_count}, dtype);
+  expect("refine_features", "gradient", args.gradient, {objectives, edges}, dtype);
+  expect("refine_features", "gradient_bias", args.gradient_bias, {objectives, nodes}, dtype);
+  expect("refine_features", "lambda", args.lambda, {args.table.network_count}, dtype);
+  expect("refine_features", "edge_feature", args.edge_feature, {edges, refine_edge_features(objectives)}, dtype);
+  expect("refine_features", "edge_step", args.edge_step, {edges, objectives}, dtype);
+  expect("refine_features", "node_feature", args.node_feature, {nodes, refine_node_features(objectives)}, dtype);
+  expect("refine_features", "node_step", args.node_step, {nodes, objectives}, dtype);
+  dispatch_float("refine_features", dtype, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for(args.table.block_count, [&](std::int64_t b) { refine_edges_of_block<T>(args, b); });
+    parallel_for(args.table.network_count, [&](std::int64_t n) { refine_nodes_of_network<T>(args, n); });
+  });
+}
+
+}  // namespace amend::kernels::cpu

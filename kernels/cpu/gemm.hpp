@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+
+namespace amend::kernels::cpu {
+
+enum class Trans : std::uint8_t { no, yes };
+
+/// Row-major C = alpha * op(A) op(B) + beta * C with op(A) (m, k), op(B) (k, n). One thread: callers run many at once.
+void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
+          std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a,
+          std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
+
+}  // namespace amend::kernels::cpu

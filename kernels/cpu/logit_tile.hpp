@@ -1,0 +1,76 @@
+#pragma once
+
+// Row tiles of (networks, rows, classes) logits, and means over rows that do not depend on who computed them.
+
+#include <limits>
+
+#include "kernels/cpu/tile.hpp"
+#include "kernels/math.hpp"
+
+namespace amend::kernels::cpu {
+
+inline constexpr std::int64_t kLogitRows = 512;
+
+inline std::int64_t logit_tiles(std::int64_t rows) { return (rows + kLogitRows - 1) / kLogitRows; }
+
+/// Calls `body(network, tile, first_row, row_count)` for every row tile of every network.
+template <class Body>
+void for_logit_tiles(std::int64_t networks, std::int64_t rows, const Body& body) {
+  const std::int64_t tiles = logit_tiles(rows);
+  parallel_for(networks * tiles, [&](std::int64_t task) {
+    const std::int64_t tile = task % tiles, first = tile * kLogitRows;
+    body(task / tiles, tile, first, std::min(kLogitRows, rows - first));
+  });
+}
+
+/// Sum in a fixed order that vectorises.
+template <class T>
+T sum_of(const T* x, std::int64_t count) {
+  constexpr std::int64_t kLanes = 16;
+  T lane[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] += x[i + k];
+  for (; i < count; ++i) lane[i % kLanes] += x[i];
+  T sum = T(0);
+  for (T value : lane) sum += value;
+  return sum;
+}
+
+/// mean[b] = mean over `rows` rows of what `tile_sum(network, first_row, row_count)` sums. Uses scratch slot 0.
+template <class T, class Body>
+void mean_over_rows(std::int64_t networks, std::int64_t rows, T* mean, const Body& tile_sum) {
+  const std::int64_t tiles = logit_tiles(rows);
+  T* partial = scratch<T>(0, networks * tiles);
+  for_logit_tiles(networks, rows, [&](std::int64_t b, std::int64_t t, std::int64_t first, std::int64_t count) {
+    partial[b * tiles + t] = tile_sum(b, first, count);
+  });
+  for (std::int64_t b = 0; b < networks; ++b) mean[b] = sum_of(partial + b * tiles, tiles) / static_cast<T>(rows);
+}
+
+/// e^-|margin| and with it both probabilities of a two-class softmax, neither of them below the smallest normal number.
+template <class T>
+struct TwoClasses {
+  T first, second;  // probability of class 0 and of class 1
+  explicit TwoClasses(T margin) {
+    const T e = exponential(margin < T(0) ? margin : -margin), large = T(1) / (T(1) + e);
+    const T product = e * large, floor = std::numeric_limits<T>::min();
+    const T small = product < floor ? floor : product;
+    first = margin < T(0) ? large : small;
+    second = margin < T(0) ? small : large;
+  }
+};
+
+/// probability = softmax(z); returns log(sum(exp(z - max))) + max - z[label].
+template <class T>
+T softmax(const T* z, std::int64_t classes, T* probability, std::int64_t label = 0) {
+  T largest = z[0];
+  for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, z[c]);
+  T sum = T(0);
+  for (std::int64_t c = 0; c < classes; ++c) sum += probability[c] = exponential(z[c] - largest);
+  for (std::int64_t c = 0; c < classes; ++c)
+    probability[c] = std::max(probability[c] / sum, std::numeric_limits<T>::min());
+  return logarithm(sum) + (largest - z[label]);
+}
+
+}  // namespace amend::kernels::cpu

@@ -1,0 +1,212 @@
+#pragma once
+
+// The statistics of the probe: means, mean squares and correlations of every neuron, two passes over the rows.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/logit_tile.hpp"
+#include "kernels/cpu/subject_tile.hpp"
+#include "kernels/probe.hpp"
+
+namespace amend::kernels::cpu {
+
+/// Scratch slots of the statistics.
+enum class StatisticSlot { input = 10, squares, centred, sums, mean, margin, centred_margin };
+
+template <class T>
+T* scratch(StatisticSlot slot, std::int64_t count) {
+  return scratch<T>(static_cast<int>(slot), count);
+}
+
+/// Of the columns of x over the statistic rows; the same for all networks. Scratch memory of the calling thread.
+template <class T>
+struct InputStatistics {
+  const T* mean;      // (inputs)
+  const T* square;    // (inputs): mean of x^2
+  const T* variance;  // (inputs)
+  const T* squares;   // (statistic_rows, inputs): (x - mean)^2
+  const T* centred;   // (inputs, statistic_rows): x - mean
+};
+
+/// sum of x * y in a fixed order that vectorises.
+template <class T>
+T dot(const T* x, const T* y, std::int64_t count) {
+  constexpr std::int64_t kLanes = 16;
+  T lane[kLanes] = {};
+  std::int64_t r = 0;
+  for (; r + kLanes <= count; r += kLanes)
+    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] += x[r + k] * y[r + k];
+  for (std::int64_t k = 0; r < count; ++r, ++k) lane[k] += x[r] * y[r];
+  T sum = T(0);
+  for (T value : lane) sum += value;
+  return sum;
+}
+
+/// sum[i] and square[i] over the rows of a (count, cols) matrix.
+template <class T>
+void column_moments(const T* x, std::int64_t count, std::int64_t cols, T* sum, T* square) {
+  std::fill_n(sum, cols, T(0));
+  std::fill_n(square, cols, T(0));
+  for (std::int64_t r = 0; r < count; ++r)
+    for (std::int64_t i = 0; i < cols; ++i) {
+      const T value = x[r * cols + i];
+      sum[i] += value;
+      square[i] += value * value;
+    }
+}
+
+/// Mean over n rows of tile sums, `stride` apart, added in float64.
+template <class T>
+T mean_of_tiles(const T* partial, std::int64_t tiles, std::int64_t stride, std::int64_t n) {
+  double sum = 0.0;
+  for (std::int64_t t = 0; t < tiles; ++t) sum += static_cast<double>(partial[t * stride]);
+  return static_cast<T>(sum / static_cast<double>(n));
+}
+
+template <class T>
+InputStatistics<T> input_statistics(const Probe& a) {
+  const std::int64_t inputs = a.x.extent(1), n = a.statistic_rows, tiles = subject_tiles(n);
+  const T* x = a.x.as<T>();
+  T* mean = scratch<T>(StatisticSlot::input, (3 + 2 * tiles) * inputs);
+  T* square = mean + inputs;
+  T* variance = square + inputs;
+  T* partial = variance + inputs;  // (tiles, 2, inputs)
+  T* squares = scratch<T>(StatisticSlot::squares, n * inputs);
+  T* centred = scratch<T>(StatisticSlot::centred, n * inputs);
+  const auto rows_of = [n](std::int64_t t) { return std::min(kSubjectRows, n - t * kSubjectRows); };
+  parallel_for(tiles, [&](std::int64_t t) {
+    T* sum = partial + 2 * t * inputs;
+    column_moments(x + t * kSubjectRows * inputs, rows_of(t), inputs, sum, sum + inputs);
+  });
+  for (std::int64_t j = 0; j < inputs; ++j) {
+    mean[j] = mean_of_tiles(partial + j, tiles, 2 * inputs, n);
+    square[j] = mean_of_tiles(partial + inputs + j, tiles, 2 * inputs, n);
+  }
+  parallel_for(tiles, [&](std::int64_t t) {
+    T* sum = partial + 2 * t * inputs;
+    std::fill_n(sum, inputs, T(0));
+    const std::int64_t first = t * kSubjectRows, end = first + rows_of(t);
+    for (std::int64_t r = first; r < end; ++r)
+      for (std::int64_t j = 0; j < inputs; ++j) {
+        const T d = x[r * inputs + j] - mean[j];
+        squares[r * inputs + j] = d * d;
+        sum[j] += d * d;
+      }
+    for (std::int64_t j = 0; j < inputs; ++j)
+      for (std::int64_t r = first; r < end; ++r) centred[j * n + r] = x[r * inputs + j] - mean[j];
+  });
+  for (std::int64_t j = 0; j < inputs; ++j) variance[j] = mean_of_tiles(partial + j, tiles, 2 * inputs, n);
+  return {mean, square, variance, squares, centred};
+}
+
+/// What a correlation is with: z_1 - z_0, or the largest logit minus the second largest.
+template <class T>
+T margin_of(const T* z, std::int64_t classes) {
+  if (classes == 2) return z[1] - z[0];
+  T largest = std::max(z[0], z[1]), second = std::min(z[0], z[1]);
+  for (std::int64_t c = 2; c < classes; ++c) {
+    second = std::max(second, std::min(largest, z[c]));
+    largest = std::max(largest, z[c]);
+  }
+  return largest - second;
+}
+
+/// 0 where a deviation is no more than what rounding makes of a constant.
+template <class T>
+T correlation(T covariance, T variance, T square, T margin_variance, T margin_square) {
+  // A tile adds kSubjectRows equal numbers with a relative error of at most half that many epsilon.
+  constexpr T kNoise = static_cast<T>(kSubjectRows / 2) * std::numeric_limits<T>::epsilon();
+  if (!(std::sqrt(variance) > kNoise * std::sqrt(square))) return T(0);
+  if (!(std::sqrt(margin_variance) > kNoise * std::sqrt(margin_square))) return T(0);
+  return std::clamp(covariance / (std::sqrt(variance) * std::sqrt(margin_variance)), T(-1), T(1));
+}
+
+/// Calls `body(matrix, width, node_offset)` for the (count, width) tile of every hidden layer and of the logits.
+template <class T, class Body>
+void for_layers(const Probe& a, const Network& network, std::int64_t first, const Body& body) {
+  const std::int64_t rows = a.x.extent(0), classes = a.logits.extent(2), b = &network - a.table.network;
+  const Block* block = a.table.block + network.first_block;
+  const HiddenLayers<T> activations(a.activation.as<T>(), a.table, network, rows, first);
+  for (std::int32_t l = 0; l + 1 < network.block_count; ++l)
+    body(activations.target(l), std::int64_t{block[l].rows}, block[l].target_offset);
+  body(a.logits.as<T>() + (b * rows + first) * classes, classes, block[network.block_count - 1].target_offset);
+}
+
+/// Writes node_mean, node_rms and node_correlation where asked for; returns the means of all nodes in scratch memory.
+template <class T>
+const T* node_statistics(const Probe& a, const InputStatistics<T>& input) {
+  const BlockTable& table = a.table;
+  const std::int64_t n = a.statistic_rows, tiles = subject_tiles(n), nodes = table.node_count,
+                     classes = a.logits.extent(2);
+  const std::int64_t rows = a.x.extent(0), networks = table.network_count;
+  T* sums = scratch<T>(StatisticSlot::sums, tiles * 2 * (nodes + networks));  // (tiles, 2, nodes + networks)
+  T* mean = scratch<T>(StatisticSlot::mean, 2 * (nodes + networks));          // and mean squares; the margins come last
+  T* square = mean + nodes + networks;
+  T* margin = scratch<T>(StatisticSlot::margin, networks * n);
+  const std::int64_t stride = 2 * (nodes + networks);
+  for_subject_tiles(table, n, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
+    const std::int64_t b = &network - table.network;
+    T* sum = sums + t * stride;
+    T* sum_square = sum + nodes + networks;
+    for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
+      column_moments(x, count, width, sum + node, sum_square + node);
+    });
+    const T* z = a.logits.as<T>() + (b * rows + first) * classes;
+    T* tile_margin = margin + b * n + first;
+    for (std::int64_t r = 0; r < count; ++r) tile_margin[r] = margin_of(z + r * classes, classes);
+    column_moments(tile_margin, count, 1, sum + nodes + b, sum_square + nodes + b);
+  });
+  for (std::int64_t b = 0; b < networks; ++b) {
+    const Network& network = table.network[b];
+    std::copy_n(input.mean, network.inputs, mean + network.node_offset);
+    std::copy_n(input.square, network.inputs, square + network.node_offset);
+    const auto reduce = [&](std::int64_t node) {
+      mean[node] = mean_of_tiles(sums + node, tiles, stride, n);
+      square[node] = mean_of_tiles(sums + nodes + networks + node, tiles, stride, n);
+    };
+    for (std::int64_t node = network.inputs; node < network.node_count; ++node) reduce(network.node_offset + node);
+    reduce(nodes + b);
+  }
+  if (a.node_mean) std::copy_n(mean, nodes, a.node_mean.as<T>());
+  if (a.node_rms)
+    for (std::int64_t node = 0; node < nodes; ++node) a.node_rms.as<T>()[node] = std::sqrt(square[node]);
+  if (!a.node_correlation) return mean;
+
+  // Second pass: sums are now variances, of the margins too, and covariances with the margin.
+  for_subject_tiles(table, n, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
+    const std::int64_t b = &network - table.network;
+    T* variance = sums + t * stride;
+    T* covariance = variance + nodes + networks;
+    T* centred_margin = scratch<T>(StatisticSlot::centred_margin, kSubjectRows);
+    for (std::int64_t r = 0; r < count; ++r) centred_margin[r] = margin[b * n + first + r] - mean[nodes + b];
+    variance[nodes + b] = dot(centred_margin, centred_margin, count);
+    for (std::int64_t j = 0; j < network.inputs; ++j)
+      covariance[network.node_offset + j] = dot(input.centred + j * n + first, centred_margin, count);
+    for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
+      std::fill_n(variance + node, width, T(0));
+      std::fill_n(covariance + node, width, T(0));
+      for (std::int64_t r = 0; r < count; ++r)
+        for (std::int64_t i = 0; i < width; ++i) {
+          const T d = x[r * width + i] - mean[node + i];
+          variance[node + i] += d * d;
+          covariance[node + i] += d * centred_margin[r];
+        }
+    });
+  });
+  T* result = a.node_correlation.as<T>();
+  for (std::int64_t b = 0; b < networks; ++b) {
+    const Network& network = table.network[b];
+    const T margin_variance = mean_of_tiles(sums + nodes + b, tiles, stride, n);
+    for (std::int64_t i = 0; i < network.node_count; ++i) {
+      const std::int64_t node = network.node_offset + i;
+      const T variance = i < network.inputs ? input.variance[i] : mean_of_tiles(sums + node, tiles, stride, n);
+      const T covariance = mean_of_tiles(sums + nodes + networks + node, tiles, stride, n);
+      result[node] = correlation(covariance, variance, square[node], margin_variance, square[nodes + b]);
+    }
+  }
+  return mean;
+}
+
+}  // namespace amend::kernels::cpu

@@ -1,0 +1,87 @@
+#pragma once
+
+// What the CPU kernels share: element-type dispatch, row tiles, scratch memory.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "engine/memory.hpp"
+#include "engine/parallel.hpp"
+#include "kernels/kernel.hpp"
+
+namespace amend::kernels::cpu {
+
+/// Calls `body(T{})` with T the element type: float or double.
+template <class Body>
+void dispatch_float(const char* operation, DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::float32: return body(float{});
+    case DType::float64: return body(double{});
+    default: fail(operation, "expected float32 or float64, got ", to_string(dtype));
+  }
+}
+
+/// Throws Error unless `view` has this shape and element type.
+inline void expect(const char* operation, const char* name, const TensorView& view, const Shape& shape, DType dtype) {
+  // Not `check`: it would build the texts, on the heap, for every argument of every call.
+  if (view.data == nullptr && shape.count() != 0) fail(operation, "`", name, "` is missing");
+  if (view.shape != shape)
+    fail(operation, "expected `", name, "` of shape ", to_string(shape), ", got ", to_string(view.shape));
+  if (view.dtype != dtype)
+    fail(operation, "expected `", name, "` of ", to_string(dtype), ", got ", to_string(view.dtype));
+}
+
+/// Memory of the calling thread that only grows: `slot` tells apart buffers that are alive at the same time.
+/// Uninitialised. A steady-state step finds all of it in place.
+template <class T>
+T* scratch(int slot, std::int64_t count) {
+  struct Buffer {
+    std::shared_ptr<void> memory;
+    std::size_t bytes = 0;
+  };
+  thread_local std::vector<Buffer> buffers;
+  if (buffers.size() <= static_cast<std::size_t>(slot)) buffers.resize(static_cast<std::size_t>(slot) + 1);
+  Buffer& buffer = buffers[static_cast<std::size_t>(slot)];
+  const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T);
+  if (buffer.bytes < bytes) {
+    buffer.bytes = std::max(bytes, buffer.bytes * 3 / 2);
+    buffer.memory = allocate(buffer.bytes, Device::cpu());
+  }
+  return static_cast<T*>(buffer.memory.get());
+}
+
+/// Rows [first, first + count) of segment `segment`.
+struct RowTile {
+  std::int64_t first;
+  std::int64_t count;
+  std::int32_t segment;
+};
+
+/// Cuts every segment into tiles of at most `rows` rows, in order. The list belongs to the calling thread and is
+/// overwritten by its next call with the same slot.
+inline const std::vector<RowTile>& row_tiles(const Segments& segments, std::int64_t rows, int slot = 0) {
+  thread_local std::vector<RowTile> lists[2];
+  std::vector<RowTile>& tiles = lists[slot];
+  tiles.clear();
+  for (std::int32_t s = 0; s < segments.count; ++s)
+    for (std::int64_t row = segments.offset[s]; row < segments.offset[s + 1]; row += rows)
+      tiles.push_back({row, std::min(rows, segments.offset[s + 1] - row), s});
+  return tiles;
+}
+
+/// target[i] += sum over p < parts of partial[p * count + i], in the order of p: the second stage of a deterministic
+/// reduction.
+template <class T>
+void add_partials(const T* partial, std::int64_t parts, std::int64_t count, T* target) {
+  constexpr std::int64_t kChunk = 1024;
+  parallel_for((count + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+    const std::int64_t begin = chunk * kChunk, end = std::min(count, begin + kChunk);
+    for (std::int64_t p = 0; p < parts; ++p)
+      for (std::int64_t i = begin; i < end; ++i) target[i] += partial[p * count + i];
+  });
+}
+
+}  // namespace amend::kernels::cpu

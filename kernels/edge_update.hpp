@@ -1,0 +1,39 @@
+#pragma once
+
+#include "kernels/block_table.hpp"
+
+namespace amend::kernels {
+
+/// The fused message layer over all weights of a batch. For the edge of block b from source j to target i, with
+/// (u, v, s, t) = the four quarters of a node's projection and (gamma, beta, alpha) those of the edge's network:
+///
+///   z = C e + u_i + v_j          g = silu(gamma * layer_norm(z) + beta)          e' = e + alpha * (G g)
+///   f_i = mean_j(g * s_j)        r_j = mean_i(g * t_i)
+///
+/// After Kalogeropoulos et al., arXiv 2406.10685 (bidirectional graph metanetworks), on dense blocks.
+struct EdgeUpdate {
+  BlockTable table;
+  TensorView edge;        // (edges, D)
+  TensorView projection;  // (nodes, 4 D): u, v, s, t
+  TensorView weight_c;    // (D, D)
+  TensorView weight_g;    // (D, D)
+  TensorView modulation;  // (networks, 3 D): gamma, beta, alpha
+  TensorView edge_out;    // (edges, D): e'
+  TensorView aggregate;   // (nodes, 2 D): f (0 at input nodes), r (0 at output nodes)
+};
+AMEND_DECLARE_KERNEL(edge_update_forward, EdgeUpdate)
+
+/// Recomputes z and g; adds to the gradients of the five inputs.
+struct EdgeUpdateGradient {
+  EdgeUpdate forward;
+  TensorView grad_edge_out;    // (edges, D), optional: zero when absent
+  TensorView grad_aggregate;   // (nodes, 2 D), optional: zero when absent
+  TensorView grad_edge;        // (edges, D), optional
+  TensorView grad_projection;  // (nodes, 4 D)
+  TensorView grad_weight_c;    // (D, D)
+  TensorView grad_weight_g;    // (D, D)
+  TensorView grad_modulation;  // (networks, 3 D)
+};
+AMEND_DECLARE_KERNEL(edge_update_backward, EdgeUpdateGradient)
+
+}  // namespace amend::kernels
