@@ -1,0 +1,72 @@
+#include "autograd/tape.hpp"
+
+#include "kernels/fill.hpp"
+
+namespace amend {
+
+namespace {
+
+struct ReshapeNode final : TapeNode {
+  Variable x, y;
+  ReshapeNode(Variable x_in, Variable y_out) : x(x_in), y(y_out) {}
+  void backward(Tape& tape) override {
+    if (!y.grad()) return;
+    const TensorView target = tape.grad_to_add(x);
+    kernels::accumulate({.x = amend::reshape(y.grad(), target.shape), .scale = 1.0, .y = target}, tape.stream());
+  }
+};
+
+}  // namespace
+
+Variable Tape::constant(const TensorView& value) {
+  return Variable(arena_->make<Variable::State>(Variable::State{value, {}, false}));
+}
+
+Variable Tape::leaf(const TensorView& value, const TensorView& grad) {
+  check(value.shape == grad.shape && value.dtype == grad.dtype, "tape", "a leaf of shape ", to_string(value.shape),
+        " was given a gradient of shape ", to_string(grad.shape));
+  return Variable(arena_->make<Variable::State>(Variable::State{value, grad, recording_}));
+}
+
+Variable Tape::result(Shape shape, DType dtype, bool needs_grad) {
+  return Variable(
+      arena_->make<Variable::State>(Variable::State{arena_->tensor(shape, dtype), {}, needs_grad && recording_}));
+}
+
+Variable Tape::reshape(Variable x, Shape shape) {
+  Variable y(arena_->make<Variable::State>(Variable::State{amend::reshape(x.value(), shape), {}, x.needs_grad()}));
+  record<ReshapeNode>(x.needs_grad(), x, y);
+  return y;
+}
+
+TensorView Tape::grad_to_add(Variable x) {
+  if (!x.needs_grad()) return {};
+  if (!x.state_->grad) {
+    x.state_->grad = arena_->tensor(x.shape(), x.dtype());
+    kernels::fill({.y = x.state_->grad, .value = 0.0}, stream_);
+  }
+  return x.state_->grad;
+}
+
+void Tape::backward(Variable loss) {
+  check(loss.value().count() == 1, "tape", "expected a loss of one element, got ", to_string(loss.shape()));
+  kernels::fill({.y = grad_to_add(loss), .value = 1.0}, stream_);
+  run();
+}
+
+void Tape::backward(Variable output, const TensorView& grad_output) {
+  kernels::accumulate({.x = grad_output, .scale = 1.0, .y = grad_to_add(output)}, stream_);
+  run();
+}
+
+void Tape::run() {
+  for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) (*node)->backward(*this);
+  nodes_.clear();
+}
+
+void Tape::reset() {
+  nodes_.clear();
+  arena_->reset();
+}
+
+}  // namespace amend

@@ -1,0 +1,197 @@
+#include "autograd/op/subject_forward.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "test/support/gradcheck.hpp"
+#include "test/support/random_networks.hpp"
+#include "test/support/subject_oracle.hpp"
+#include "test/support/tolerance.hpp"
+
+namespace amend {
+namespace {
+
+using test::RandomBatch;
+
+static_assert(static_cast<int>(kernels::SubjectActivation::relu) == static_cast<int>(Activation::relu));
+static_assert(static_cast<int>(kernels::SubjectActivation::tanh) == static_cast<int>(Activation::tanh));
+static_assert(static_cast<int>(kernels::SubjectActivation::silu) == static_cast<int>(Activation::silu));
+static_assert(static_cast<int>(kernels::SubjectActivation::sigmoid) == static_cast<int>(Activation::sigmoid));
+
+constexpr Activation kActivations[] = {Activation::relu, Activation::tanh, Activation::silu, Activation::sigmoid};
+const std::vector<std::vector<int>> kMixed = {{7, 5, 3, 2}, {7, 2}, {7, 9, 2}, {7, 4, 6, 3, 2}};
+
+/// Everything a pass and its gradient produce.
+struct Run {
+  Tensor activation, slope, logits, grad_weight, grad_bias;
+};
+
+Run run(const RandomBatch& batch, const TensorView& x, const TensorView& row_index, const TensorView& grad_logits) {
+  const kernels::BlockTable& table = batch.table();
+  const std::int64_t rows = grad_logits.extent(1);
+  Run r{Tensor({table.hidden_count, rows}, x.dtype), Tensor({table.hidden_count, rows}, x.dtype),
+        Tensor(grad_logits.shape, x.dtype), Tensor({table.edge_count}, x.dtype), Tensor({table.node_count}, x.dtype)};
+  const kernels::SubjectForward forward{.table = table,
+                                        .weight = batch.weight,
+                                        .bias = batch.bias,
+                                        .x = x,
+                                        .row_index = row_index,
+                                        .activation = r.activation,
+                                        .slope = r.slope,
+                                        .logits = r.logits};
+  kernels::subject_forward(forward, Stream{});
+  kernels::subject_backward(
+      {.forward = forward, .grad_logits = grad_logits, .grad_weight = r.grad_weight, .grad_bias = r.grad_bias},
+      Stream{});
+  return r;
+}
+
+bool same(const Run& a, const Run& b) {
+  return test::same_bits(a.activation, b.activation) && test::same_bits(a.slope, b.slope) &&
+         test::same_bits(a.logits, b.logits) && test::same_bits(a.grad_weight, b.grad_weight) &&
+         test::same_bits(a.grad_bias, b.grad_bias);
+}
+
+TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
+  const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const bool indexed = GENERATE(false, true);
+  const RandomBatch batch = test::random_batch(kMixed, activation, dtype, 3);
+  const std::int64_t data_rows = 300, rows = indexed ? 270 : data_rows;
+  const Tensor x = test::random_tensor({data_rows, 7}, dtype, 1);
+  const Tensor index = test::random_integers({4, rows}, static_cast<std::int32_t>(data_rows), 2);
+  const Tensor grad = test::random_tensor({4, rows, 2}, dtype, 4);
+  const Run got = run(batch, x, indexed ? index.view() : TensorView{}, grad);
+
+  std::vector<double> activations(test::values(got.activation).size()), slopes(activations.size()),
+      logits(test::values(got.logits).size()), grad_weight(test::values(got.grad_weight).size()),
+      grad_bias(test::values(got.grad_bias).size());
+  const std::vector<double> xs = test::values(x), grads = test::values(grad);
+  for (std::int64_t b = 0; b < 4; ++b) {
+    const kernels::Network& network = batch.table().network[b];
+    const SubjectNetwork& subject = batch.networks[static_cast<std::size_t>(b)];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t row = indexed ? index.as<std::int32_t>()[b * rows + r] : r;
+      const test::SubjectOracle oracle(subject, xs.data() + row * 7);
+      std::int64_t hidden = network.hidden_offset;
+      for (std::size_t layer = 1; layer + 1 < oracle.activation.size(); ++layer) {
+        const auto width = static_cast<std::int64_t>(oracle.activation[layer].size());
+        for (std::int64_t i = 0; i < width; ++i) {
+          const auto at = static_cast<std::size_t>(hidden * rows + r * width + i);
+          activations[at] = oracle.activation[layer][static_cast<std::size_t>(i)];
+          slopes[at] = oracle.slope[layer][static_cast<std::size_t>(i)];
+        }
+        hidden += width;
+      }
+      const auto out = static_cast<std::size_t>((b * rows + r) * 2);
+      logits[out] = oracle.activation.back()[0];
+      logits[out + 1] = oracle.activation.back()[1];
+      const auto delta = oracle.gradient({grads[out], grads[out + 1]});
+      auto edge = static_cast<std::size_t>(network.edge_offset);
+      auto node = static_cast<std::size_t>(network.node_offset + network.inputs);
+      for (std::size_t layer = 1; layer < delta.size(); ++layer)
+        for (double d : delta[layer]) {
+          grad_bias[node++] += d;
+          for (double source : oracle.activation[layer - 1]) grad_weight[edge++] += d * source;
+        }
+    }
+  }
+  const auto close = [dtype](const char* name, const TensorView& a, const std::vector<double>& b) {
+    return test::largest_difference(test::values(a), b) <= test::tolerance(name, dtype, test::largest(b));
+  };
+  CHECK(close("subject_forward", got.activation, activations));
+  CHECK(close("subject_forward", got.slope, slopes));
+  CHECK(close("subject_forward", got.logits, logits));
+  CHECK(close("subject_backward", got.grad_weight, grad_weight));
+  CHECK(close("subject_backward", got.grad_bias, grad_bias));
+}
+
+TEST_CASE("subject_forward has the gradients of finite differences") {
+  const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
+  const RandomBatch batch = test::random_batch(kMixed, activation, DType::float64, 5);
+  const Tensor x = test::random_tensor({20, 7}, DType::float64, 1);
+  const Tensor index = test::random_integers({4, 11}, 20, 2);
+  const auto check = test::gradcheck({batch.weight, batch.bias}, [&](Tape& tape, const std::vector<Variable>& in) {
+    return op::subject_forward(tape, batch.table(), in[0], in[1], x, index).logits;
+  });
+  INFO(check.message);
+  CHECK(check.ok);
+}
+
+TEST_CASE("subject_forward: a network has the same bits alone, in a batch and for any number of threads") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t rows = 700;
+  const RandomBatch batch = test::random_batch(
+      {{30, 32, 16, 2}, {30, 9, 2}, {30, 32, 16, 2}, {30, 2}, {30, 40, 7, 5, 2}}, Activation::silu, dtype, 7);
+  const Tensor x = test::random_tensor({rows, 30}, dtype, 1), grad = test::random_tensor({5, rows, 2}, dtype, 4);
+  Run all;
+  {
+    const test::ThreadCount one(1);
+    all = run(batch, x, {}, grad);
+  }
+  for (int threads : {2, 3}) {
+    const test::ThreadCount several(threads);
+    CHECK(same(all, run(batch, x, {}, grad)));
+  }
+  for (std::int64_t b = 0; b < 5; ++b) {
+    const kernels::Network& network = batch.table().network[b];
+    const RandomBatch alone = test::make_batch({batch.networks[static_cast<std::size_t>(b)]}, dtype);
+    const Run single = run(alone, x, {}, slice_rows(grad, b, 1));
+    CHECK(test::same_bits(single.logits, slice_rows(all.logits, b, 1)));
+    CHECK(test::same_bits(single.activation, slice_rows(all.activation, network.hidden_offset, network.hidden_count)));
+    CHECK(test::same_bits(single.grad_weight, slice_rows(all.grad_weight, network.edge_offset, network.edge_count)));
+    CHECK(test::same_bits(single.grad_bias, slice_rows(all.grad_bias, network.node_offset, network.node_count)));
+  }
+}
+
+TEST_CASE("subject_forward without stored activations gives the same logits") {
+  const RandomBatch batch = test::random_batch(kMixed, Activation::relu, DType::float32, 9);
+  const Tensor x = test::random_tensor({300, 7}, DType::float32, 1);
+  Arena arena;
+  Tape tape(arena, Stream{});
+  tape.set_recording(false);
+  const Variable weight = tape.constant(batch.weight), bias = tape.constant(batch.bias);
+  const op::SubjectPass bare = op::subject_forward(tape, batch.table(), weight, bias, x);
+  const op::SubjectPass kept = op::subject_forward(tape, batch.table(), weight, bias, x, {}, true);
+  CHECK_FALSE(bare.activation);
+  CHECK(kept.activation);
+  CHECK(test::same_bits(bare.logits.value(), kept.logits.value()));
+}
+
+TEST_CASE("subject_backward adds, and takes what it is asked for") {
+  const RandomBatch batch = test::random_batch({{3, 4, 2}}, Activation::tanh, DType::float64, 9);
+  const Tensor x = test::random_tensor({5, 3}, DType::float64, 1),
+               grad = test::random_tensor({1, 5, 2}, DType::float64, 2);
+  const Run once = run(batch, x, {}, grad);
+  Run twice = once;
+  twice.grad_weight = test::convert(once.grad_weight, DType::float64);
+  const kernels::SubjectForward forward{.table = batch.table(),
+                                        .weight = batch.weight,
+                                        .bias = batch.bias,
+                                        .x = x,
+                                        .activation = once.activation,
+                                        .slope = once.slope,
+                                        .logits = once.logits};
+  kernels::subject_backward({.forward = forward, .grad_logits = grad, .grad_weight = twice.grad_weight}, Stream{});
+  for (std::int64_t e = 0; e < batch.table().edge_count; ++e)
+    CHECK(twice.grad_weight.as<double>()[e] == 2.0 * once.grad_weight.as<double>()[e]);
+}
+
+TEST_CASE("subject_forward: no networks, one row, large weights, rows out of range") {
+  const DType dtype = DType::float32;
+  const Tensor x = test::random_tensor({1, 7}, dtype, 1);
+  const RandomBatch none = test::make_batch({}, dtype);
+  CHECK_NOTHROW(run(none, x, {}, Tensor({0, 1, 2}, dtype)));
+
+  const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
+  RandomBatch huge = test::random_batch(kMixed, activation, dtype, 3);
+  for (std::int64_t e = 0; e < huge.weight.count(); ++e) huge.weight.as<float>()[e] *= 1e6f;
+  const Run r = run(huge, x, {}, test::random_tensor({4, 1, 2}, dtype, 2));
+  for (const Tensor& result : {r.logits, r.slope, r.grad_weight})
+    for (double value : test::values(result)) CHECK(std::isfinite(value));
+
+  const Tensor outside = test::make_tensor({4, 1}, DType::int32, {0, 0, 1, 0});
+  CHECK_THROWS_WITH(run(huge, x, outside, Tensor({4, 1, 2}, dtype)), Catch::Contains("row index 1"));
+}
+
+}  // namespace
+}  // namespace amend

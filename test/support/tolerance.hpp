@@ -1,0 +1,63 @@
+#pragma once
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "engine/tensor.hpp"
+
+namespace amend::test {
+
+/// How far a result may lie from the exact one: `k * epsilon(dtype) * magnitude`. The magnitude is the largest absolute
+/// value of the quantity compared, unless the test says otherwise. k stands for the length of the sums (about its
+/// square root, random signs) times the conditioning of the formula; an entry that is larger cites the error that was
+/// observed.
+struct ToleranceEntry {
+  std::string_view name;
+  double k;
+};
+
+inline constexpr ToleranceEntry kTolerances[] = {
+    // Central differences in float64 lose two thirds of the digits: epsilon^(2/3) is 1.6e5 epsilon.
+    {"gradcheck", 2e7},
+    // Three layers of sums of up to 108 products.
+    {"subject_forward", 64},
+    {"subject_backward", 128},
+    // Absolute, of ln 2: every term m * h(t) inherits the error of t from the two softmaxes.
+    {"divergence", 16},
+    {"group_rates", 32},
+    {"rate_gap", 16},
+    // Squares double the relative error of the error signal; means over up to 1000 rows.
+    {"probe", 256},
+    {"cross_entropy", 32},
+    {"adamw", 16},
+    // Sums of up to a thousand squares in a lane, in float64 whatever the type.
+    {"gradient_norm", 16},
+    // Message layers: products of 8 to 64 terms, a layer norm, means over up to 90 rows.
+    {"edge_update", 256},
+    {"node_update", 256},
+    {"edit_head", 128},
+    // One product and one sum an element; weight gradients sum over all rows.
+    {"linear", 128},
+    {"pointwise", 8},
+    {"reduce", 32},
+    {"embedding", 16},
+    // Folds up to 90 weights into a bias.
+    {"apply_edit", 64},
+    {"edit_step", 8},
+    {"gate", 16},
+    // Logarithms of ratios that a block's sums enter.
+    {"edit_features", 256},
+};
+
+/// Throws std::logic_error for a name that is not in the table.
+inline double tolerance(std::string_view name, DType dtype, double magnitude) {
+  const double epsilon =
+      dtype == DType::float64 ? std::numeric_limits<double>::epsilon() : double{std::numeric_limits<float>::epsilon()};
+  for (const ToleranceEntry& entry : kTolerances)
+    if (entry.name == name) return entry.k * epsilon * magnitude;
+  throw std::logic_error("no tolerance named " + std::string(name));
+}
+
+}  // namespace amend::test
