@@ -1,0 +1,283 @@
+#include "metanet/data/population.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "engine/error.hpp"
+#include "metanet/data/atomic_file.hpp"
+#include "metanet/data/config.hpp"
+#include "metanet/data/json_reader.hpp"
+#include "metanet/data/safetensors.hpp"
+
+namespace amend {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr char kFormat[] = "amend-population";
+constexpr int kVersion = 1;
+constexpr char kManifestName[] = "manifest.json";
+constexpr char kTensorsName[] = "networks.safetensors";
+constexpr int kWidest = 1 << 24;
+
+constexpr std::array<PopulationSplit, 3> kSplits{PopulationSplit::train, PopulationSplit::validation,
+                                                 PopulationSplit::test};
+
+/// Keys of a network that are members of SubjectNetwork and Population; all others are its attributes.
+const std::vector<std::string> kNetworkKeys{"name", "run", "split", "widths", "activation"};
+
+std::string tensor_name(const std::string& network, int layer, const char* kind) {
+  return network + '.' + std::to_string(layer) + '.' + kind;
+}
+
+PopulationSplit parse_split(const std::string& text, const std::string& where) {
+  for (const PopulationSplit split : kSplits)
+    if (text == to_string(split)) return split;
+  fail_input(where, "expected a split (train, validation, test), got ", in_quotes(text));
+}
+
+std::vector<int> parse_widths(const Json& list, const std::string& where) {
+  if (!list.is_array() || list.size() < 2)
+    fail_input(where, "expected a list of at least two widths (inputs, ..., outputs), got ", in_quotes(list.dump()));
+  std::vector<int> widths;
+  for (const Json& width : list) {
+    if (!width.is_number_unsigned() || width.get<std::uint64_t>() < 1 || width.get<std::uint64_t>() > kWidest)
+      fail_input(where, "expected whole numbers from 1 to ", kWidest, ", got ", in_quotes(width.dump()));
+    widths.push_back(width.get<int>());
+  }
+  return widths;
+}
+
+void allow_only(const Json& object, const std::vector<std::string>& keys, const std::string& where) {
+  for (const auto& [key, value] : object.items())
+    if (std::find(keys.begin(), keys.end(), key) == keys.end())
+      fail_input(where, "unknown key ", in_quotes(key), "; did you mean '", nearest_name(key.substr(0, 64), keys),
+                 "'?");
+}
+
+void check_format(const Json& manifest, const std::string& where) {
+  if (const std::string& format = json_text(manifest, "format", where); format != kFormat)
+    fail_input(where + ": format", "expected '", kFormat, "', got ", in_quotes(format));
+  const Json& version = json_member(manifest, "version", where);
+  if (version != Json(kVersion))
+    fail_input(where + ": version", "expected ", kVersion, ", got ", in_quotes(version.dump()),
+               "; written by another version of amend");
+}
+
+/// Name uniqueness, and that no training run is in two splits: its snapshots resemble each other.
+void check_runs(const Population& population, const std::string& where) {
+  std::set<std::string_view> names;
+  std::map<std::string_view, PopulationSplit> split_of_run;
+  for (std::size_t i = 0; i < population.networks.size(); ++i) {
+    const SubjectNetwork& network = population.networks[i];
+    if (network.name.empty()) fail_input(where, "expected a name for network ", i);
+    if (!names.insert(network.name).second)
+      fail_input(where, "expected each name once, got ", in_quotes(network.name), " twice");
+    const auto [run, first] = split_of_run.emplace(network.run, population.split[i]);
+    if (!first && run->second != population.split[i])
+      fail_input(where, "run ", in_quotes(network.run), " is in two splits, ", to_string(run->second), " and ",
+                 to_string(population.split[i]), "; networks of one run never split up");
+  }
+}
+
+class TensorReader {
+ public:
+  TensorReader(SafetensorsFile contents, std::string where) : contents_(std::move(contents)), where_(std::move(where)) {
+    for (SafetensorsTensor& tensor : contents_.tensors) unread_.emplace(tensor.name, &tensor);
+  }
+
+  /// Appends a tensor of the given shape to `values`, and frees its bytes.
+  void append(const std::string& name, const std::vector<std::int64_t>& shape, std::vector<float>& values) {
+    const auto found = unread_.find(name);
+    if (found == unread_.end()) fail_input(where_, "expected a tensor ", in_quotes(name), ", found none");
+    SafetensorsTensor& tensor = *found->second;
+    const std::string where = where_ + ": tensor " + in_quotes(name);
+    if (tensor.dtype != "F32") fail_input(where, "expected dtype F32, got ", tensor.dtype);
+    if (tensor.shape != shape)
+      fail_input(where, "expected shape ", shape_text(shape), " by the widths in ", kManifestName, ", got ",
+                 shape_text(tensor.shape));
+    const std::vector<float> numbers = read_floats(tensor, where_);
+    values.insert(values.end(), numbers.begin(), numbers.end());
+    tensor.bytes = {};
+    unread_.erase(found);
+  }
+
+  void check_all_read() const {
+    if (!unread_.empty())
+      fail_input(where_, "tensor ", in_quotes(unread_.begin()->first), " belongs to no network of ", kManifestName);
+  }
+
+ private:
+  SafetensorsFile contents_;
+  std::string where_;
+  std::unordered_map<std::string_view, SafetensorsTensor*> unread_;
+};
+
+void read_parameters(SubjectNetwork& network, TensorReader& tensors) {
+  for (int layer = 0; layer < network.layers(); ++layer) {
+    const std::int64_t inputs = network.widths[layer], outputs = network.widths[layer + 1];
+    tensors.append(tensor_name(network.name, layer, "weight"), {outputs, inputs}, network.weights);
+    tensors.append(tensor_name(network.name, layer, "bias"), {outputs}, network.biases);
+  }
+}
+
+void parse_network(Json& entry, const std::string& where, Population& population) {
+  SubjectNetwork network;
+  network.name = json_text(entry, "name", where);
+  network.run = json_text(entry, "run", where);
+  network.widths = parse_widths(json_member(entry, "widths", where), where + ".widths");
+  network.activation = parse_activation(json_text(entry, "activation", where), where + ".activation");
+  population.split.push_back(parse_split(json_text(entry, "split", where), where + ".split"));
+  population.networks.push_back(std::move(network));
+  for (const std::string& key : kNetworkKeys) entry.erase(key);
+  population.attributes.push_back(std::move(entry));
+}
+
+/// Throws unless `folder` is free, empty, or a population and nothing else: it will be removed with all it holds.
+void check_overwritable(const fs::path& folder) {
+  const std::string where = folder.string();
+  std::error_code error;
+  if (!fs::exists(folder, error)) return;
+  if (!fs::is_directory(folder, error)) fail_input(where, "expected a folder or nothing, found a file");
+  fs::directory_iterator entries(folder, error);
+  if (error) fail_input(where, "cannot be read: ", error.message());
+  bool empty = true;
+  for (const fs::directory_entry& entry : entries) {
+    empty = false;
+    const std::string name = entry.path().filename().string();
+    if (name != kManifestName && name != kTensorsName)
+      fail_input(where, "exists and holds ", in_quotes(name), "; only a population or an empty folder is overwritten");
+  }
+  if (empty) return;
+  const fs::path manifest = folder / kManifestName;
+  if (json_text(load_json(manifest), "format", manifest.string()) != kFormat)
+    fail_input(where, "exists and is not a population; it is not overwritten");
+}
+
+void check_population(const Population& population, const std::string& where) {
+  check(population.split.size() == population.networks.size() &&
+            population.attributes.size() == population.networks.size(),
+        "save_population", "expected a split and attributes for each of ", population.networks.size(),
+        " networks, got ", population.split.size(), " and ", population.attributes.size());
+  for (std::size_t i = 0; i < population.networks.size(); ++i) {
+    validate(population.networks[i], where + ": network " + in_quotes(population.networks[i].name));
+    const Json& attributes = population.attributes[i];
+    check(attributes.is_object() || attributes.is_null(), "save_population",
+          "expected attributes to be an object, got ", attributes.type_name());
+    for (const std::string& key : kNetworkKeys)
+      check(!attributes.contains(key), "save_population", "attribute '", key, "' has the name of a member");
+  }
+  check_runs(population, where);
+}
+
+Json manifest_of(const Population& population) {
+  Json networks = Json::array();
+  for (std::size_t i = 0; i < population.networks.size(); ++i) {
+    const SubjectNetwork& network = population.networks[i];
+    Json entry = population.attributes[i].is_null() ? Json::object() : population.attributes[i];
+    entry["name"] = network.name;
+    entry["run"] = network.run;
+    entry["split"] = to_string(population.split[i]);
+    entry["widths"] = network.widths;
+    entry["activation"] = to_string(network.activation);
+    networks.push_back(std::move(entry));
+  }
+  return {{"format", kFormat},
+          {"version", kVersion},
+          {"dataset",
+           {{"name", population.dataset_name},
+            {"description", population.dataset_source.string()},
+            {"fingerprint", population.dataset_fingerprint}}},
+          {"networks", std::move(networks)},
+          {"provenance", population.provenance}};
+}
+
+SafetensorsFile tensors_of(const Population& population) {
+  SafetensorsFile contents;
+  contents.metadata = {{"format", "pt"}, {"amend.format", kFormat}};
+  for (const SubjectNetwork& network : population.networks) {
+    for (int layer = 0; layer < network.layers(); ++layer) {
+      const std::int64_t inputs = network.widths[layer], outputs = network.widths[layer + 1];
+      const float* weight = network.weights.data() + network.weight_offset(layer);
+      const float* bias = network.biases.data() + network.bias_offset(layer);
+      contents.tensors.push_back(make_float_tensor(tensor_name(network.name, layer, "weight"), {outputs, inputs},
+                                                   {weight, static_cast<std::size_t>(outputs * inputs)}));
+      contents.tensors.push_back(make_float_tensor(tensor_name(network.name, layer, "bias"), {outputs},
+                                                   {bias, static_cast<std::size_t>(outputs)}));
+    }
+  }
+  return contents;
+}
+
+}  // namespace
+
+std::string to_string(PopulationSplit split) {
+  switch (split) {
+    case PopulationSplit::train: return "train";
+    case PopulationSplit::validation: return "validation";
+    case PopulationSplit::test: return "test";
+  }
+  fail("population_split", "expected one of 0 .. 2, got ", static_cast<int>(split));
+}
+
+Population load_population(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) fail_input(folder.string(), "expected a population folder, found none");
+  const std::string where = (folder / kManifestName).string();
+  Json manifest = load_json(folder / kManifestName);
+  check_format(manifest, where);
+  allow_only(manifest, {"format", "version", "dataset", "networks", "provenance"}, where);
+
+  Population population;
+  const Json& dataset = json_member(manifest, "dataset", where);
+  population.dataset_name = json_text(dataset, "name", where + ": dataset");
+  population.dataset_source = json_text(dataset, "description", where + ": dataset");
+  population.dataset_fingerprint = json_text(dataset, "fingerprint", where + ": dataset");
+  allow_only(dataset, {"name", "description", "fingerprint"}, where + ": dataset");
+  population.provenance = json_member(manifest, "provenance", where);
+  if (!json_member(manifest, "networks", where).is_array()) fail_input(where + ": networks", "expected a list");
+  Json& networks = manifest["networks"];
+  for (std::size_t i = 0; i < networks.size(); ++i)
+    parse_network(networks[i], where + ": networks[" + std::to_string(i) + "]", population);
+  check_runs(population, where);
+
+  TensorReader tensors(load_safetensors(folder / kTensorsName), (folder / kTensorsName).string());
+  for (SubjectNetwork& network : population.networks) read_parameters(network, tensors);
+  tensors.check_all_read();
+  return population;
+}
+
+void save_population(const Population& population, const fs::path& folder) {
+  check_population(population, folder.string());
+  check_overwritable(folder);
+  std::string manifest;
+  try {
+    manifest = manifest_of(population).dump(1);
+  } catch (const Json::exception& exception) {  // text that is not UTF-8
+    fail("save_population", exception.what());
+  }
+  AtomicFolder output(folder);
+  try {
+    write_file_atomically(output.temporary() / kManifestName, manifest + '\n');
+    save_safetensors(output.temporary() / kTensorsName, tensors_of(population));
+  } catch (const InputError& failure) {  // names a file in the temporary folder
+    fail_input(folder.string(), "cannot be written: ", failure.what());
+  }
+  output.commit();
+}
+
+std::vector<int> networks_of(const Population& population, PopulationSplit split) {
+  std::vector<int> indices;
+  for (std::size_t i = 0; i < population.split.size(); ++i)
+    if (population.split[i] == split) indices.push_back(static_cast<int>(i));
+  return indices;
+}
+
+}  // namespace amend

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/tensor.hpp"
+#include "kernels/block_table.hpp"
+#include "metanet/data/subject_network.hpp"
+
+namespace amend {
+
+/// The parameter graphs of a batch of networks, of the same or of different shapes: the block table and the memory
+/// behind it. Moving keeps the table valid.
+class GraphBatch {
+ public:
+  GraphBatch() = default;
+  /// Throws Error when the batch mixes numbers of inputs or outputs, or a network has fewer than two layers of nodes.
+  explicit GraphBatch(std::span<const SubjectNetwork* const> networks) { assign(networks); }
+  /// The same for an existing batch; its memory is used again.
+  void assign(std::span<const SubjectNetwork* const> networks);
+  GraphBatch(GraphBatch&&) = default;
+  GraphBatch& operator=(GraphBatch&&) = default;
+  GraphBatch(const GraphBatch&) = delete;
+  GraphBatch& operator=(const GraphBatch&) = delete;
+
+  const kernels::BlockTable& table() const { return table_; }
+  int networks() const { return table_.network_count; }
+  int inputs() const { return network_.empty() ? 0 : network_.front().inputs; }
+  int outputs() const { return network_.empty() ? 0 : network_.front().outputs; }
+
+  /// Writes the weights of all networks, edge by edge, and the biases, node by node (0 at input nodes).
+  /// weight (edges), bias (nodes); float32 or float64.
+  void gather(std::span<const SubjectNetwork* const> networks, const TensorView& weight, const TensorView& bias) const;
+  /// The reverse, for network `index` of the batch.
+  void scatter(int index, const TensorView& weight, const TensorView& bias, SubjectNetwork& network) const;
+
+ private:
+  std::vector<kernels::Block> block_;
+  std::vector<kernels::Network> network_;
+  std::vector<std::int64_t> network_edges_, network_nodes_, network_hidden_, networks_, block_edges_;
+  kernels::BlockTable table_;
+};
+
+}  // namespace amend
