@@ -1,0 +1,40 @@
+#pragma once
+
+#include "autograd/tape.hpp"
+#include "metanet/graph/graph_batch.hpp"
+#include "metanet/model/requirement.hpp"
+
+namespace amend {
+
+/// What one forward and one backward pass of a batch of networks says about their parameters; see kernels::Probe. The
+/// memory is the arena's that it was made in.
+struct BatchProbe {
+  TensorView logits;            // (networks, rows, classes)
+  TensorView fisher;            // (edges)
+  TensorView fisher_bias;       // (nodes)
+  TensorView mean;              // (nodes)
+  TensorView rms;               // (nodes)
+  TensorView correlation;       // (nodes)
+  TensorView gradient;          // (objectives, edges), optional
+  TensorView gradient_bias;     // (objectives, nodes), optional
+  TensorView feature_saliency;  // (networks, features), optional
+  TensorView divergence;        // (networks), with original logits
+  TensorView requirement;       // (networks, requirements): value of each that reads groups, 0 of the others
+};
+
+struct ProbeOptions {
+  const RowBatch* rows = nullptr;
+  TensorView feature_offset;            // (features + 1) int32: asks for feature_saliency
+  TensorView original_logits;           // (networks, rows, classes): asks for the gradient of the divergence from them
+  const Requirements* requirements = nullptr;
+  TensorView lambda;                    // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over
+                                        // the requirements that read groups
+};
+
+/// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if asked
+/// for, and then the requirements on groups, if there are any. `inner` is a tape on the same arena with nothing
+/// recorded; it is used for the gradients with respect to logits.
+BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& table, const TensorView& weight,
+                            const TensorView& bias, const ProbeOptions& options);
+
+}  // namespace amend

@@ -1,0 +1,334 @@
+#include "metanet/model/editor.hpp"
+
+#include "autograd/op/edge_update.hpp"
+#include "autograd/op/edit_head.hpp"
+#include "autograd/op/embedding.hpp"
+#include "autograd/op/feature_pool.hpp"
+#include "autograd/op/gate.hpp"
+#include "autograd/op/linear.hpp"
+#include "autograd/op/node_update.hpp"
+#include "autograd/op/pointwise.hpp"
+#include "autograd/op/reduce.hpp"
+#include "kernels/column.hpp"
+#include "kernels/edit_features.hpp"
+#include "kernels/fill.hpp"
+#include "kernels/network_features.hpp"
+
+namespace amend {
+
+using kernels::PointwiseOp;
+using kernels::Segments;
+
+namespace {
+
+constexpr std::uint32_t kWeightNoise = 1, kNeuronNoise = 2, kFeatureNoise = 3;
+
+/// Column of the first requirement that gives an editor this kind of gate, or -1.
+template <class Gate>
+std::int64_t column_of(const Requirements& requirements, Gate gate) {
+  for (std::size_t r = 0; r < requirements.size(); ++r)
+    if (gate(requirements[r]->gates())) return static_cast<std::int64_t>(r);
+  return -1;
+}
+
+}  // namespace
+
+/// What the passes of one run share.
+struct Editor::Context {
+  Tape& tape;
+  const EditorInputs& in;
+  const kernels::BlockTable& table;
+  DType dtype;
+  Variable condition;     // (networks, H)
+  Variable node;          // (nodes, H)
+  Variable edge;          // (edges, D), or the edge features when there are no messages
+  Variable pooled;        // (networks * features, H)
+  TensorView scale;       // (blocks)
+  TensorView prior, neuron_prior, feature_prior;
+  TensorView weight_lambda, neuron_lambda, feature_lambda;  // (networks)
+  TensorView weight_noise, neuron_noise, feature_noise;
+  State state;
+
+  TensorView tensor(Shape shape) { return tape.arena().tensor(shape, dtype); }
+};
+
+Variable Editor::linear(Context& c, const LinearIndex& index, Variable x, const Segments& segments) const {
+  return op::linear(c.tape, x, parameters_.use(c.tape, index.weight), parameters_.use(c.tape, index.bias), segments);
+}
+
+void Editor::embed(Context& c) const {
+  const EditorInputs& in = c.in;
+  const std::int64_t networks = c.table.network_count;
+  const auto lambda_of = [&](std::int64_t column) {
+    if (column < 0) return TensorView{};
+    const TensorView lambda = c.tensor({networks});
+    kernels::read_column({.matrix = in.lambda, .column = column, .vector = lambda}, c.tape.stream());
+    return lambda;
+  };
+  c.weight_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.weights; }));
+  c.neuron_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.neurons; }));
+  c.feature_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.features; }));
+  const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream) {
+    if (!wanted || !in.training) return TensorView{};
+    const TensorView y = c.tensor({count});
+    kernels::logistic_noise({.y = y, .seed = in.noise_seed, .stream = stream, .step = in.noise_step}, c.tape.stream());
+    return y;
+  };
+  c.weight_noise = noise(gates_.weights, c.table.edge_count, kWeightNoise);
+  c.neuron_noise = noise(gates_.neurons, c.table.hidden_count, kNeuronNoise);
+  c.feature_noise = noise(gates_.features, networks * shape_.features, kFeatureNoise);
+
+  c.scale = c.tensor({c.table.block_count});
+  const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::kEdgeFeatures});
+  const TensorView node_feature = c.tensor({c.table.node_count, kernels::kNodeFeatures});
+  if (gates_.weights) c.prior = c.tensor({c.table.edge_count});
+  if (gates_.neurons) c.neuron_prior = c.tensor({c.table.node_count});
+  const auto first_objective = [](const TensorView& gradient) {
+    return gradient ? reshape(slice_rows(gradient, 0, 1), {gradient.extent(1)}) : TensorView{};
+  };
+  kernels::edit_features({.table = c.table,
+                          .weight = in.weight,
+                          .bias = in.bias,
+                          .fisher = in.probe.fisher,
+                          .fisher_bias = in.probe.fisher_bias,
+                          .mean = in.probe.mean,
+                          .rms = in.probe.rms,
+                          .correlation = in.probe.correlation,
+                          .gradient = first_objective(in.probe.gradient),
+                          .gradient_bias = first_objective(in.probe.gradient_bias),
+                          .lambda = c.weight_lambda,
+                          .neuron_lambda = c.neuron_lambda,
+                          .scale = c.scale,
+                          .edge_feature = edge_feature,
+                          .node_feature = node_feature,
+                          .prior = c.prior,
+                          .neuron_prior = c.neuron_prior},
+                         c.tape.stream());
+
+  Variable hidden = linear(c, condition1_, c.tape.constant(in.condition), c.table.networks);
+  hidden = linear(c, condition2_, op::pointwise(c.tape, PointwiseOp::silu, hidden), c.table.networks);
+  c.condition = op::pointwise(c.tape, PointwiseOp::silu, hidden);
+  c.node = linear(c, node_embed_, c.tape.constant(node_feature), c.table.network_nodes);
+  c.node = op::embedding_add(c.tape, c.node, parameters_.use(c.tape, entry_embed_), in.node_entry);
+  c.edge = c.tape.constant(edge_feature);
+  if (shape_.messages > 0) c.edge = linear(c, edge_embed_, c.edge, c.table.network_edges);
+}
+
+void Editor::exchange_messages(Context& c) const {
+  // Modulation and step sizes start from constants; what the condition adds starts at zero.
+  const std::int64_t d = shape_.edge_width, h = shape_.node_width;
+  for (const MessageIndex& m : message_) {
+    Variable modulation = linear(c, m.modulation, c.condition, c.table.networks);
+    const TensorView start = c.tensor({c.table.network_count, 3 * d});
+    kernels::modulation_start({.y = start, .ones = d, .step = 0.5}, c.tape.stream());
+    modulation = op::add(c.tape, modulation, c.tape.constant(start));
+    Variable alpha = linear(c, m.alpha, c.condition, c.table.networks);
+    const TensorView half = c.tensor({c.table.network_count, h});
+    kernels::fill({.y = half, .value = 0.5}, c.tape.stream());
+    alpha = op::add(c.tape, alpha, c.tape.constant(half));
+    const auto message = op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
+                                         parameters_.use(c.tape, m.weight_c), parameters_.use(c.tape, m.weight_g), modulation);
+    c.edge = message.edge;
+    const op::NodeUpdateParameters mlp{parameters_.use(c.tape, m.first.weight), parameters_.use(c.tape, m.first.bias),
+                                       parameters_.use(c.tape, m.second.weight), parameters_.use(c.tape, m.second.bias)};
+    c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha);
+  }
+}
+
+void Editor::first_pass(Context& c) const {
+  const auto use = [&](int index) { return parameters_.use(c.tape, index); };
+  const auto silu = [&](Variable x) { return op::pointwise(c.tape, PointwiseOp::silu, x); };
+  const Segments& nodes = c.table.network_nodes;
+  const Segments& networks = c.table.networks;
+  Variable projection = linear(c, edge_projection_, c.node, nodes);
+  projection = op::segment_add(c.tape, projection, linear(c, edge_projection_condition_, c.condition, networks), nodes);
+  const Variable out = op::edit_head(c.tape, c.table,
+                                     {.edge = c.edge,
+                                      .weight = use(edge_weight_),
+                                      .projection = projection,
+                                      .kind_bias = use(edge_kind_bias_),
+                                      .head = use(edge_out_),
+                                      .head_bias = use(edge_out_bias_)});
+  c.state.edge = op::edit_step(c.tape, out, {},
+                               {.logit_scale = gates_.weights ? 3.0 : 1.0,
+                                .prior = c.prior,
+                                .prior_gain = gates_.weights ? use(edge_prior_gain_) : Variable()});
+
+  Variable hidden = linear(c, node_head_.node, c.node, nodes);
+  hidden = silu(op::segment_add(c.tape, hidden, linear(c, node_head_.condition, c.condition, networks), nodes));
+  c.state.node = op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
+                               {.prior = c.neuron_prior,
+                                .prior_gain = gates_.neurons ? use(neuron_prior_gain_) : Variable()});
+
+  if (!gates_.features) return;
+  const Segments& rows = c.in.feature_rows;
+  c.pooled = op::feature_pool(c.tape, c.table, c.node, c.in.feature_offset);
+  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures});
+  c.feature_prior = c.tensor({rows.rows()});
+  kernels::feature_gate_features({.table = c.table,
+                                  .input_feature = c.in.input_feature,
+                                  .saliency = c.in.probe.feature_saliency,
+                                  .lambda = c.feature_lambda,
+                                  .feature = feature,
+                                  .prior = c.feature_prior},
+                                 c.tape.stream());
+  hidden = op::add(c.tape, linear(c, feature_head_.node, c.pooled, rows), linear(c, feature_input_, c.tape.constant(feature), rows));
+  hidden = silu(op::segment_add(c.tape, hidden, linear(c, feature_head_.condition, c.condition, networks), rows));
+  c.state.feature = op::edit_step(c.tape, linear(c, feature_head_.out, hidden, rows), {},
+                                  {.prior = c.feature_prior, .prior_gain = use(feature_prior_gain_)});
+}
+
+void Editor::refine(Context& c, int pass, const EditorPass& before) {
+  const auto use = [&](int index) { return parameters_.use(c.tape, index); };
+  const auto silu = [&](Variable x) { return op::pointwise(c.tape, PointwiseOp::silu, x); };
+  const auto value = [](Variable x) { return x ? x.value() : TensorView{}; };
+  const EditorInputs& in = c.in;
+  const Segments& nodes = c.table.network_nodes;
+  const Segments& networks = c.table.networks;
+  const auto requirements = static_cast<std::int64_t>(requirements_.size());
+
+  if (!inner_) inner_ = std::make_unique<Tape>(c.tape.arena(), c.tape.stream());
+  if (&inner_->arena() != &c.tape.arena()) *inner_ = Tape(c.tape.arena(), c.tape.stream());
+  const BatchProbe probe = probe_networks(c.tape, *inner_, c.table, value(before.edited.weight), value(before.edited.bias),
+                                            {.rows = in.rows,
+                                             .feature_offset = gates_.features ? in.feature_offset : TensorView{},
+                                             .original_logits = in.original_logits,
+                                             .requirements = &requirements_,
+                                             .lambda = in.lambda});
+  // Requirements that count gates: their value is the share that is open.
+  for (std::int64_t r = 0; r < requirements; ++r) {
+    const EditGates gates = requirements_[static_cast<std::size_t>(r)]->gates();
+    const Variable share = gates.weights ? before.weight_share : gates.neurons ? before.neuron_share
+                           : gates.features ? before.feature_share : Variable();
+    if (share)
+      kernels::write_column({.matrix = probe.requirement, .column = r, .vector = share.value()}, c.tape.stream());
+  }
+  const TensorView network_feature = c.tensor({c.table.network_count, kernels::network_feature_count(requirements)});
+  const TensorView reference = c.tensor({c.table.network_count});
+  kernels::network_features({.divergence = probe.divergence,
+                             .requirement = probe.requirement,
+                             .lambda = in.lambda,
+                             .pass = pass,
+                             .feature = network_feature,
+                             .reference = reference},
+                            c.tape.stream());
+
+  const std::int64_t steps = objectives_;
+  const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::refine_edge_features(steps)});
+  const TensorView node_feature = c.tensor({c.table.node_count, kernels::refine_node_features(steps)});
+  const TensorView edge_step = c.tensor({c.table.edge_count, steps}), node_step = c.tensor({c.table.node_count, steps});
+  kernels::refine_features({.table = c.table,
+                            .weight = in.weight,
+                            .edited_weight = before.edited.weight.value(),
+                            .edited_bias = before.edited.bias.value(),
+                            .scale = c.scale,
+                            .logit = c.state.edge.logit.value(),
+                            .residual = c.state.edge.residual.value(),
+                            .bias_residual = c.state.node.residual.value(),
+                            .fisher = probe.fisher,
+                            .fisher_bias = probe.fisher_bias,
+                            .mean = probe.mean,
+                            .rms = probe.rms,
+                            .correlation = probe.correlation,
+                            .original_fisher_bias = in.probe.fisher_bias,
+                            .original_mean = in.probe.mean,
+                            .original_rms = in.probe.rms,
+                            .gradient = probe.gradient,
+                            .gradient_bias = probe.gradient_bias,
+                            .lambda = gates_.weights ? c.weight_lambda : reference,
+                            .edge_feature = edge_feature,
+                            .edge_step = edge_step,
+                            .node_feature = node_feature,
+                            .node_step = node_step},
+                           c.tape.stream());
+
+  const Variable condition = op::add(c.tape, c.condition, linear(c, refine_network_, c.tape.constant(network_feature), networks));
+  const Variable read = c.tape.constant(node_feature);
+  Variable projection = op::add(c.tape, linear(c, refine_projection_, c.node, nodes), linear(c, refine_node_features_, read, nodes));
+  projection = op::segment_add(c.tape, projection, linear(c, refine_condition_, condition, networks), nodes);
+  const Variable out = op::edit_head(c.tape, c.table,
+                                     {.edge = c.edge,
+                                      .weight = use(refine_edge_),
+                                      .edge2 = c.tape.constant(edge_feature),
+                                      .weight2 = use(refine_feature_),
+                                      .projection = projection,
+                                      .kind_bias = use(refine_kind_bias_),
+                                      .mix = use(refine_mix_),
+                                      .head = use(refine_out_),
+                                      .head_bias = use(refine_out_bias_)});
+  c.state.edge = op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step});
+
+  Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes), linear(c, refine_node_head_features_, read, nodes));
+  hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_node_head_.condition, condition, networks), nodes));
+  c.state.node = op::edit_step(c.tape, linear(c, refine_node_head_.out, hidden, nodes), c.state.node, {.step = node_step});
+
+  if (!gates_.features) return;
+  const Segments& rows = in.feature_rows;
+  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures});
+  kernels::feature_gate_features({.table = c.table,
+                                  .input_feature = in.input_feature,
+                                  .saliency = in.probe.feature_saliency,
+                                  .lambda = c.feature_lambda,
+                                  .weight = in.weight,
+                                  .gradient = reshape(slice_rows(probe.gradient, 0, 1), {c.table.edge_count}),
+                                  .edited_saliency = probe.feature_saliency,
+                                  .logit = c.state.feature.logit.value(),
+                                  .feature = feature,
+                                  .prior = c.feature_prior},
+                                 c.tape.stream());
+  hidden = op::add(c.tape, linear(c, refine_feature_head_.node, c.pooled, rows),
+                   linear(c, refine_feature_input_, c.tape.constant(feature), rows));
+  hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_feature_head_.condition, condition, networks), rows));
+  c.state.feature = op::edit_step(c.tape, linear(c, refine_feature_head_.out, hidden, rows), c.state.feature, {});
+}
+
+EditorPass Editor::build(Context& c) const {
+  const auto options = [&](kernels::GateKind kind, const TensorView& noise) {
+    return op::GateOptions{.kind = kind,
+                           .training = c.in.training,
+                           .temperature = gate_options_.temperature,
+                           .bound = gate_options_.bound,
+                           .noise = noise};
+  };
+  EditorPass pass;
+  const auto weight_kind = gates_.weights ? gate_options_.weight : kernels::GateKind::scale;
+  const auto weights = op::gate(c.tape, c.state.edge.logit, c.table.network_edges, options(weight_kind, c.weight_noise));
+  if (gates_.weights) {
+    pass.weight_share = weights.penalty;
+    pass.weight_barrier = weights.barrier;
+  }
+  Variable neuron_gate, feature_gate;
+  if (gates_.neurons) {
+    const auto neurons = op::gate(c.tape, op::hidden_rows(c.tape, c.table, c.state.node.logit), c.table.network_hidden,
+                                  options(gate_options_.neuron, c.neuron_noise));
+    neuron_gate = neurons.gate;
+    pass.neuron_share = neurons.penalty;
+    pass.neuron_barrier = neurons.barrier;
+  }
+  if (gates_.features) {
+    const auto features = op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
+    feature_gate = c.tape.reshape(features.gate, {c.table.network_count, shape_.features});
+    pass.feature_share = features.penalty;
+    pass.feature_barrier = features.barrier;
+  }
+  const Variable node_gate = op::node_gate(c.tape, c.table, c.dtype, feature_gate, c.in.input_feature, neuron_gate);
+  pass.edited = op::apply_edit(c.tape, c.table,
+                               {.weight = c.in.weight, .bias = c.in.bias, .mean = c.in.probe.mean, .scale = c.scale},
+                               weights.gate, c.state.edge.residual, node_gate, c.state.node.residual);
+  return pass;
+}
+
+void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) {
+  Context context{.tape = tape, .in = inputs, .table = *inputs.table, .dtype = dtype()};
+  passes.clear();
+  embed(context);
+  exchange_messages(context);
+  first_pass(context);
+  passes.push_back(build(context));
+  for (int pass = 1; pass < shape_.passes; ++pass) {
+    refine(context, pass, passes.back());
+    passes.push_back(build(context));
+  }
+}
+
+}  // namespace amend

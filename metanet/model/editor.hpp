@@ -1,0 +1,149 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "autograd/op/apply_edit.hpp"
+#include "autograd/op/edit_step.hpp"
+#include "autograd/parameter_set.hpp"
+#include "kernels/gate.hpp"
+#include "metanet/model/batch_probe.hpp"
+#include "metanet/model/requirement.hpp"
+
+namespace amend {
+
+/// Sizes and switches of an editor: everything that decides which parameters it has.
+struct EditorShape {
+  int inputs = 0, outputs = 0, features = 0;  // of the dataset: encoded columns, classes, table columns
+  int node_width = 32;                        // H
+  int edge_width = 32;                        // D
+  int messages = 1;                           // K, 0 .. 6
+  int passes = 3;                             // T, 1 .. 3
+  int refine_width = 16;                      // of the refinement network
+  bool input_embedding = true;                // a learned vector per input and output: off for transfer
+  std::vector<std::string> requirements;      // in the order of the condition
+
+  friend bool operator==(const EditorShape&, const EditorShape&) = default;
+};
+
+/// How gates behave; not parameters, but kept with them.
+struct EditorGates {
+  kernels::GateKind weight = kernels::GateKind::straight_through;
+  kernels::GateKind neuron = kernels::GateKind::straight_through;
+  kernels::GateKind feature = kernels::GateKind::straight_through;
+  double temperature = 0.5;
+  double bound = 4.0;
+
+  friend bool operator==(const EditorGates&, const EditorGates&) = default;
+};
+
+/// A batch of networks to edit and all that is known of them.
+struct EditorInputs {
+  const kernels::BlockTable* table = nullptr;
+  TensorView weight;                // (edges)
+  TensorView bias;                  // (nodes)
+  BatchProbe probe;               // of the original networks; its gradient, if any, is that of the groups' objectives
+  const RowBatch* rows = nullptr;   // what refinement passes probe on
+  TensorView original_logits;       // (networks, rows, classes) of the original networks on them
+  TensorView lambda;                // (networks, requirements), 0: off
+  TensorView condition;             // (networks, 2 requirements): see encode_condition
+  TensorView input_feature;         // (inputs) int32
+  TensorView feature_offset;        // (features + 1) int32
+  TensorView node_entry;            // (nodes) int32: see node_entries
+  kernels::Segments feature_rows;   // rows of the (networks * features) feature tensors per network
+  bool training = false;            // stochastic gates
+  std::uint64_t noise_seed = 0;
+  std::uint32_t noise_step = 0;
+};
+
+/// The edit after one pass.
+struct EditorPass {
+  op::EditedNetwork edited;
+  Variable weight_share, neuron_share, feature_share;  // (networks) share of gates expected open; absent: no such gate
+  Variable weight_barrier, neuron_barrier, feature_barrier;  // (networks)
+};
+
+/// The graph metanetwork: reads networks with their probes and returns a mask and a residual for every weight in one
+/// pass, refined in up to two more. Kalogeropoulos, Bouritsas, Panagakis, arXiv 2512.15469; `docs/method.md` has the
+/// maths as built.
+class Editor {
+ public:
+  Editor(EditorShape shape, EditorGates gates, Requirements requirements, DType dtype, Device device,
+         std::uint64_t seed);
+
+  /// Runs all passes and appends each to `passes`; the last is the edit. The tape must be empty of gradients for this
+  /// editor's parameters; `passes` is cleared first.
+  void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes);
+
+  const EditorShape& shape() const { return shape_; }
+  const EditorGates& gate_options() const { return gate_options_; }
+  EditGates gates() const { return gates_; }
+  const Requirements& requirements() const { return requirements_; }
+  ParameterSet& parameters() { return parameters_; }
+  const ParameterSet& parameters() const { return parameters_; }
+  DType dtype() const { return parameters_.value().dtype; }
+  bool reads_groups() const { return reads_groups_; }
+
+  /// Adds normal noise of this deviation to every parameter: tests of symmetries need heads that are not zero.
+  void randomise(std::uint64_t seed, double deviation);
+
+ private:
+  struct LinearIndex {
+    int weight, bias;
+  };
+  struct HeadIndex {
+    LinearIndex node, condition, out;
+  };
+  struct MessageIndex {
+    LinearIndex projection, modulation, alpha, first, second;
+    int weight_c, weight_g;
+  };
+  struct State {
+    op::EditState edge, node, feature;
+  };
+  struct Context;
+
+  LinearIndex add_linear(const std::string& name, int in, int out, double gain, bool zero_weight = false);
+  HeadIndex add_head(const std::string& name, int in, int hidden, int outputs);
+  void declare();
+  void declare_refinement();
+
+  Variable linear(Context& c, const LinearIndex& index, Variable x, const kernels::Segments& segments) const;
+  void embed(Context& c) const;
+  void exchange_messages(Context& c) const;
+  void first_pass(Context& c) const;
+  void refine(Context& c, int pass, const EditorPass& before);
+  EditorPass build(Context& c) const;
+
+  EditorShape shape_;
+  EditorGates gate_options_;
+  Requirements requirements_;
+  EditGates gates_;
+  bool reads_groups_ = false;
+  int objectives_ = 1;  // gradients a refinement pass reads
+  ParameterSet parameters_;
+
+  LinearIndex condition1_{}, condition2_{}, node_embed_{}, edge_embed_{};
+  int entry_embed_ = -1;
+  std::vector<MessageIndex> message_;
+  LinearIndex edge_projection_{}, edge_projection_condition_{};
+  int edge_weight_ = -1, edge_kind_bias_ = -1, edge_out_ = -1, edge_out_bias_ = -1, edge_prior_gain_ = -1;
+  HeadIndex node_head_{}, feature_head_{};
+  LinearIndex feature_input_{};
+  int neuron_prior_gain_ = -1, feature_prior_gain_ = -1;
+
+  LinearIndex refine_projection_{}, refine_node_features_{}, refine_network_{}, refine_condition_{};
+  int refine_edge_ = -1, refine_feature_ = -1, refine_kind_bias_ = -1, refine_mix_ = -1, refine_out_ = -1,
+      refine_out_bias_ = -1;
+  HeadIndex refine_node_head_{}, refine_feature_head_{};
+  LinearIndex refine_node_head_features_{}, refine_feature_input_{};
+
+  std::vector<BatchProbe> probes_;
+  std::unique_ptr<Tape> inner_;
+};
+
+/// The entry of the learned node embedding that each node adds: its column at inputs, its class at outputs, one for all
+/// hidden neurons; with `input_embedding` off one for each kind of node. index: (nodes) int32.
+void node_entries(const kernels::BlockTable& table, bool input_embedding, std::int32_t* index);
+
+}  // namespace amend

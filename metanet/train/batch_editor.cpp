@@ -1,0 +1,89 @@
+#include "metanet/train/batch_editor.hpp"
+
+#include <iterator>
+
+#include "kernels/fill.hpp"
+
+namespace amend {
+
+namespace {
+
+/// The same rows for every edit by whoever holds the data: an edit is reproducible.
+const RandomStream kProbeRows(0x616d656e64, 1);
+
+}  // namespace
+
+BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
+    : trained_(&trained),
+      dataset_(&dataset),
+      sampler_(dataset, dataset.editor_train,
+               trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{}),
+      tape_(arena_, Stream()),
+      inner_(arena_, Stream()) {
+  if (dataset.fingerprint != trained.dataset_fingerprint)
+    fail_input(dataset.source.string(), "expected the dataset the editor was trained for, `", trained.dataset_name,
+               "` (fingerprint ", trained.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (",
+               dataset.fingerprint.substr(0, 12), ")");
+  rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
+                        trained.editor->dtype());
+  shared_ = make_editor_data(dataset, data_);
+  tape_.set_recording(false);
+}
+
+std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda) {
+  Editor& editor = *trained_->editor;
+  std::vector<EditResult> results;
+  if (networks.empty()) return results;
+  tape_.reset();
+  graph_.assign(networks);
+  EditorInputs inputs = make_inputs(graph_, networks, editor, shared_, arena_);
+  encode_condition(inputs, lambda, trained_->config.lambda, arena_, editor.dtype());
+  inputs.rows = &rows_;
+  // The first features use the plain sum of the gradients of the requirements on groups.
+  ProbeOptions options{.rows = &rows_,
+                       .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
+                       .requirements = &editor.requirements()};
+  if (editor.reads_groups()) {
+    options.lambda = arena_.tensor(inputs.lambda.shape, editor.dtype());
+    kernels::fill({.y = options.lambda, .value = 1.0}, tape_.stream());
+  }
+  inputs.probe = probe_networks(tape_, inner_, graph_.table(), inputs.weight, inputs.bias, options);
+  inputs.original_logits = inputs.probe.logits;
+  editor.run(tape_, inputs, passes_);
+
+  const op::EditedNetwork& edited = passes_.back().edited;
+  for (std::size_t n = 0; n < networks.size(); ++n) {
+    EditResult result;
+    result.network = *networks[n];
+    graph_.scatter(static_cast<int>(n), edited.weight.value(), edited.bias.value(), result.network);
+    validate(result.network, "the edit of network `" + networks[n]->name + "`");
+    std::int64_t open = 0;
+    for (const float weight : result.network.weights) open += weight != 0.0f;
+    result.nonzero_share = static_cast<double>(open) / static_cast<double>(result.network.weights.size());
+    const int inputs_count = result.network.widths[0], rows = result.network.widths[1];
+    for (const Feature& feature : dataset_->features) {
+      bool used = false;
+      for (int i = 0; i < rows && !used; ++i)
+        for (int k = 0; k < feature.input_count; ++k)
+          used |= result.network.weights[static_cast<std::size_t>(i * inputs_count + feature.first_input + k)] != 0.0f;
+      if (used) result.features.push_back(feature.name);
+    }
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+std::vector<EditResult> BatchEditor::edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                                              int batch) {
+  check(batch > 0, "edit", "expected a batch of at least one network");
+  const std::size_t requirements = trained_->config.lambda.size(), size = static_cast<std::size_t>(batch);
+  std::vector<EditResult> results;
+  for (std::size_t first = 0; first < networks.size(); first += size) {
+    const std::size_t count = std::min(size, networks.size() - first);
+    auto part = edit(networks.subspan(first, count), lambda.subspan(first * requirements, count * requirements));
+    std::move(part.begin(), part.end(), std::back_inserter(results));
+  }
+  return results;
+}
+
+}  // namespace amend

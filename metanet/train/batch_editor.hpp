@@ -1,0 +1,48 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "metanet/data/subject_network.hpp"
+#include "metanet/train/editor_data.hpp"
+#include "metanet/train/row_sampler.hpp"
+#include "metanet/train/trained_editor.hpp"
+
+namespace amend {
+
+/// One edited network and what the editor knows of the edit.
+struct EditResult {
+  SubjectNetwork network;
+  double nonzero_share = 1.0;           // of the weights
+  std::vector<std::string> features;    // names of the features it still reads
+};
+
+/// Edits networks with a trained editor. Keeps its memory: editing batches of one size allocates once.
+class BatchEditor {
+ public:
+  /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not the
+  /// dataset the editor was trained for (`fingerprint`).
+  BatchEditor(TrainedEditor& trained, const Dataset& dataset);
+
+  /// Edits all networks at once. lambda: weights of the requirements of every network, (networks, requirements)
+  /// row-major; see LambdaRange::at_strength. A network's edit has the same bits alone and in any batch. Throws
+  /// InputError when a network does not fit the dataset, Error when a result is not finite.
+  std::vector<EditResult> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
+
+  /// The same in batches of `batch` networks.
+  std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda, int batch);
+
+ private:
+  TrainedEditor* trained_;
+  const Dataset* dataset_;
+  RowSampler sampler_;
+  Arena data_;    // rows and indices, for the life of the editor
+  Arena arena_;   // of one batch
+  Tape tape_, inner_;
+  RowBatch rows_;
+  EditorData shared_;
+  GraphBatch graph_;
+  std::vector<EditorPass> passes_;
+};
+
+}  // namespace amend

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <span>
+
+#include "metanet/data/dataset.hpp"
+#include "metanet/graph/graph_batch.hpp"
+#include "metanet/model/editor.hpp"
+#include "metanet/train/editor_config.hpp"
+
+namespace amend {
+
+/// What the features of a dataset are to an editor.
+struct EditorData {
+  TensorView input_feature;   // (inputs) int32
+  TensorView feature_offset;  // (features + 1) int32
+};
+
+EditorData make_editor_data(const Dataset& dataset, Arena& arena);
+
+/// Weights, biases and index tensors of a batch, in memory of `arena`; probe, rows, logits and lambda are left to the
+/// caller.
+EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
+                         const EditorData& data, Arena& arena);
+
+/// Fills `lambda` (networks, requirements) and `condition` (networks, 2 requirements): for each requirement in force
+/// its weight's place in the range, log-scaled to +-1.5, and 1; for one that is off (weight 0) two zeros.
+void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges, Arena& arena,
+                      DType dtype);
+
+/// Logits of the networks on `rows`: (networks, rows, classes).
+TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows);
+
+}  // namespace amend

@@ -1,0 +1,332 @@
+#include "metanet/train/editor_trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "kernels/adamw.hpp"
+#include "kernels/fill.hpp"
+#include "metanet/data/safetensors.hpp"
+#include "metanet/train/progress.hpp"
+#include "metanet/train/training_step.hpp"
+
+namespace amend {
+
+namespace {
+
+/// What random numbers are drawn for; each a sequence of its own, numbered by step.
+enum Draw : std::uint32_t { kNetworks = 11, kLambda, kProbeRows, kLossRows, kFirstProbe, kValidationRows };
+
+std::vector<const SubjectNetwork*> networks_of_split(const Population& population, PopulationSplit split) {
+  std::vector<const SubjectNetwork*> networks;
+  for (const int index : networks_of(population, split))
+    networks.push_back(&population.networks[static_cast<std::size_t>(index)]);
+  return networks;
+}
+
+class Trainer {
+ public:
+  Trainer(const EditorConfig& config, const Population& population, const Dataset& dataset, RequirementFactory factory,
+          const EditorTrainOptions& options)
+      : options_(options),
+        trained_(make_editor(config, dataset, factory, DType::float32, options.device)),
+        data_(make_editor_data(dataset, fixed_)),
+        train_rows_(dataset, dataset.editor_train, attributes()),
+        validation_rows_(dataset, dataset.validation, attributes()),
+        cache_(*trained_.editor, data_, gather_networks(population, train_count_),
+               train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows, RandomStream(config.seed, kFirstProbe), DType::float32)),
+        step_(trained_, data_, cache_) {
+    const std::int64_t count = parameters().count();
+    for (Tensor* state : {&first_, &second_, &average_, &best_, &backup_}) *state = Tensor({count}, DType::float32);
+    norm_ = Tensor({1}, DType::float32);
+    const auto tensors = static_cast<std::int64_t>(parameters().entries().size());
+    learning_rate_ = Tensor({tensors}, DType::float64);
+    decay_ = Tensor({tensors}, DType::float64);
+    for (std::int64_t i = 0; i < tensors; ++i)
+      decay_.as<double>()[i] = parameters().entries()[static_cast<std::size_t>(i)].decays ? config.weight_decay : 0.0;
+    copy(parameters().value(), average_);
+  }
+
+  TrainedEditor run() {
+    const EditorConfig& config = trained_.config;
+    if (options_.resume) load_checkpoint();
+    const std::int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, config.steps) : config.steps;
+    const std::int64_t every = std::max<std::int64_t>(1, config.steps / config.validations);
+    Progress progress("editor", config.steps, options_.progress);
+    char note[64] = "";
+    while (done_ < last) {
+      const double loss = train_step();
+      ++done_;
+      if (done_ % every == 0 || done_ == config.steps) {
+        validate_average();
+        if (!options_.checkpoint.empty()) save_checkpoint();
+        if (options_.verbose)
+          std::fprintf(stderr, "step %lld: loss %.5f, validation %.5f, best %.5f at %lld\n", static_cast<long long>(done_), loss,
+                       score_, best_score_, static_cast<long long>(best_step_));
+      }
+      std::snprintf(note, sizeof note, "loss %.4f", loss);
+      progress.update(done_, note);
+    }
+    if (done_ < config.steps) {
+      save_checkpoint();
+      return std::move(trained_);
+    }
+    progress.finish();
+    copy(best_, parameters().value());
+    trained_.provenance["steps"] = config.steps;
+    trained_.provenance["best_step"] = best_step_;
+    trained_.provenance["validation_score"] = best_score_;
+    trained_.provenance["networks"] = train_count_;
+    return std::move(trained_);
+  }
+
+ private:
+  ParameterSet& parameters() { return trained_.editor->parameters(); }
+
+  std::vector<std::string> attributes() const {
+    return trained_.editor->reads_groups() ? trained_.config.sensitive : std::vector<std::string>{};
+  }
+
+  /// Train networks first, then validation networks.
+  static std::vector<const SubjectNetwork*> gather_networks(const Population& population, int& train_count) {
+    auto networks = networks_of_split(population, PopulationSplit::train);
+    const auto validation = networks_of_split(population, PopulationSplit::validation);
+    if (networks.empty() || validation.empty())
+      fail_input("population of `" + population.dataset_name + "`", "expected networks in the splits train and validation, got ",
+                 networks.size(), " and ", validation.size());
+    train_count = static_cast<int>(networks.size());
+    networks.insert(networks.end(), validation.begin(), validation.end());
+    return networks;
+  }
+
+  static void copy(const TensorView& from, const TensorView& to) {
+    std::copy_n(from.as<float>(), from.count(), to.as<float>());
+  }
+
+  void draw_batch() {
+    const EditorConfig& config = trained_.config;
+    const auto step = static_cast<std::uint32_t>(done_);
+    const RandomStream networks(config.seed, kNetworks, step), strengths(config.seed, kLambda, step);
+    const std::size_t requirements = config.lambda.size();
+    picks_.clear();
+    lambda_.clear();
+    for (int n = 0; n < config.batch; ++n) {
+      const auto index = static_cast<std::uint64_t>(n);
+      picks_.push_back(static_cast<int>(networks.below(index, static_cast<std::uint32_t>(train_count_))));
+      // One requirement is always in force; the others drop out with the configured probability.
+      const auto kept = strengths.below(index * (2 * requirements + 1), static_cast<std::uint32_t>(requirements));
+      for (std::size_t r = 0; r < requirements; ++r) {
+        const std::uint64_t at = index * (2 * requirements + 1) + 1 + 2 * r;
+        const bool off = r != kept && static_cast<double>(strengths.uniform(at)) < config.off;
+        const double u = static_cast<double>(strengths.uniform(at + 1));
+        const LambdaRange& range = config.lambda[r];
+        lambda_.push_back(off ? 0.0 : std::exp((1.0 - u) * std::log(range.low) + u * std::log(range.high)));
+      }
+    }
+  }
+
+  double train_step() {
+    const EditorConfig& config = trained_.config;
+    const auto step = static_cast<std::uint32_t>(done_);
+    draw_batch();
+    kernels::fill({.y = parameters().grad(), .value = 0.0}, Stream());
+    const LossTerms& terms = step_.run({.picks = picks_,
+                                        .lambda = lambda_,
+                                        .probe_sampler = &train_rows_,
+                                        .loss_sampler = &train_rows_,
+                                        .probe_stream = RandomStream(config.seed, kProbeRows, step),
+                                        .loss_stream = RandomStream(config.seed, kLossRows, step),
+                                        .probe_rows = config.probe_rows,
+                                        .probe_cell_rows = config.probe_cell_rows,
+                                        .rows = config.rows,
+                                        .cell_rows = config.cell_rows,
+                                        .training = true,
+                                        .step = step});
+    const double loss = static_cast<double>(*terms.total.value().as<float>());
+    if (!std::isfinite(loss)) blame(terms);
+    step_.tape().backward(terms.total);
+    kernels::gradient_norm({.grad = parameters().grad(), .norm = norm_}, Stream());
+    if (!std::isfinite(*norm_.as<float>()))
+      fail("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss, ") is; a lower learning rate may help");
+    const double warm = std::min(1.0, static_cast<double>(done_ + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
+    const double cosine = 0.5 * (1.0 + std::cos(3.14159265358979323846 * static_cast<double>(done_) / static_cast<double>(config.steps)));
+    const double rate = config.learning_rate * warm * (config.final_learning_rate + (1.0 - config.final_learning_rate) * cosine);
+    std::fill_n(learning_rate_.as<double>(), learning_rate_.count(), rate);
+    // A young average follows the weights closely.
+    const double average = std::min(config.average, static_cast<double>(done_ + 1) / static_cast<double>(done_ + 10));
+    kernels::adamw({.value = parameters().value(),
+                    .grad = parameters().grad(),
+                    .first_moment = first_,
+                    .second_moment = second_,
+                    .average = average_,
+                    .average_decay = average,
+                    .segments = parameters().segments(),
+                    .learning_rate = learning_rate_,
+                    .weight_decay = decay_,
+                    .step = done_ + 1,
+                    .gradient_norm = norm_,
+                    .max_norm = config.clip},
+                   Stream());
+    return loss;
+  }
+
+  /// Finds the term and the network that made the loss not finite, and says so.
+  [[noreturn]] void blame(const LossTerms& terms) {
+    const auto& names = trained_.config.shape.requirements;
+    for (std::size_t pass = 0; pass < terms.divergence.size(); ++pass) {
+      const auto look = [&](const Variable& term, const std::string& name) {
+        if (!term) return;
+        for (std::int64_t n = 0; n < term.extent(0); ++n)
+          if (!std::isfinite(term.value().as<float>()[n]))
+            fail("editor training", "step ", done_, ": ", name, " after pass ", pass + 1, " is not finite for network `",
+                 cache_.networks()[static_cast<std::size_t>(picks_[static_cast<std::size_t>(n)])]->name,
+                 "`; a lower learning rate may help");
+      };
+      look(terms.divergence[pass], "the divergence");
+      for (std::size_t r = 0; r < terms.requirement[pass].size(); ++r) look(terms.requirement[pass][r], "the requirement `" + names[r] + "`");
+    }
+    fail("editor training", "step ", done_, ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
+  }
+
+  /// Measures the moving average and keeps it if it is the best so far.
+  void validate_average() {
+    copy(parameters().value(), backup_);
+    copy(average_, parameters().value());
+    score_ = validation_score();
+    copy(backup_, parameters().value());
+    if (!std::isfinite(score_)) fail("editor training", "step ", done_, ": the validation score is not finite");
+    if (best_step_ < 0 || score_ < best_score_) {
+      best_score_ = score_;
+      best_step_ = done_;
+      copy(average_, best_);
+    }
+  }
+
+  double validation_score() {
+    const EditorConfig& config = trained_.config;
+    const std::size_t requirements = config.lambda.size();
+    constexpr int kStrengths = 4;
+    const int total = static_cast<int>(cache_.networks().size());
+    double sum = 0.0, count = 0.0;
+    for (int s = 0; s < kStrengths; ++s)
+      for (int first = train_count_; first < total; first += config.batch) {
+        picks_.clear();
+        lambda_.clear();
+        for (int n = first; n < std::min(first + config.batch, total); ++n) {
+          picks_.push_back(n);
+          for (std::size_t r = 0; r < requirements; ++r) {
+            // Several requirements: each network meets another mix of strengths.
+            const int turn = r == 0 ? s : (s + (n + static_cast<int>(r)) * 3) % (kStrengths + 1);
+            const double strength = (turn % kStrengths + 0.5) / kStrengths;
+            lambda_.push_back(turn == kStrengths ? 0.0 : config.lambda[r].at_strength(strength));
+          }
+        }
+        const LossTerms& terms = step_.run({.picks = picks_,
+                                            .lambda = lambda_,
+                                            .probe_sampler = &train_rows_,
+                                            .loss_sampler = &validation_rows_,
+                                            .probe_stream = RandomStream(config.seed, kFirstProbe),
+                                            .loss_stream = RandomStream(config.seed, kValidationRows),
+                                            .probe_rows = config.edit_probe_rows,
+                                            .probe_cell_rows = config.edit_probe_cell_rows,
+                                            .rows = config.validation_rows,
+                                            .cell_rows = config.validation_rows / 4,
+                                            .training = false,
+                                            .step = 0});
+        const std::size_t last = terms.divergence.size() - 1;
+        for (std::size_t n = 0; n < picks_.size(); ++n) {
+          const auto at = static_cast<std::int64_t>(n);
+          double value = static_cast<double>(terms.divergence[last].value().as<float>()[at]);
+          for (std::size_t r = 0; r < requirements; ++r)
+            value += lambda_[n * requirements + r] * static_cast<double>(terms.requirement[last][r].value().as<float>()[at]);
+          sum += value * step_.weights()[n];
+          count += 1.0;
+        }
+      }
+    return sum / count;
+  }
+
+  void save_checkpoint() {
+    check(!options_.checkpoint.empty(), "editor training", "stopping early needs a checkpoint file");
+    SafetensorsFile contents;
+    const std::int64_t count = parameters().count();
+    const auto add = [&](const char* name, const TensorView& view) {
+      contents.tensors.push_back(make_float_tensor(name, {count}, {view.as<float>(), static_cast<std::size_t>(count)}));
+    };
+    add("value", parameters().value());
+    add("first_moment", first_);
+    add("second_moment", second_);
+    add("average", average_);
+    add("best", best_);
+    contents.metadata = {{"amend.checkpoint", "1"},
+                         {"config", trained_.config.text},
+                         {"dataset", trained_.dataset_fingerprint},
+                         {"networks", fingerprint_},
+                         {"step", std::to_string(done_)},
+                         {"best_step", std::to_string(best_step_)},
+                         {"best_score", detail::join(std::hexfloat, best_score_)}};
+    save_safetensors(options_.checkpoint, contents);
+  }
+
+  void load_checkpoint() {
+    const SafetensorsFile contents = load_safetensors(options_.checkpoint);
+    const std::string where = options_.checkpoint.string();
+    const auto text = [&](const char* key) {
+      const auto found = contents.metadata.find(key);
+      if (found == contents.metadata.end()) fail_input(where, "this is not a checkpoint: the key `", key, "` is missing");
+      return found->second;
+    };
+    text("amend.checkpoint");
+    if (text("config") != trained_.config.text) fail_input(where, "the checkpoint was written with another configuration");
+    if (text("dataset") != trained_.dataset_fingerprint) fail_input(where, "the checkpoint was written with other data");
+    if (text("networks") != fingerprint_) fail_input(where, "the checkpoint was written with another population");
+    const auto load = [&](const char* name, const TensorView& view) {
+      const SafetensorsTensor* tensor = contents.find(name);
+      if (!tensor || tensor->shape != std::vector<std::int64_t>{parameters().count()})
+        fail_input(where, "expected a tensor `", name, "` of ", parameters().count(), " numbers");
+      const std::vector<float> values = read_floats(*tensor, where);
+      std::copy(values.begin(), values.end(), view.as<float>());
+    };
+    load("value", parameters().value());
+    load("first_moment", first_);
+    load("second_moment", second_);
+    load("average", average_);
+    load("best", best_);
+    try {
+      done_ = std::stoll(text("step"));
+      best_step_ = std::stoll(text("best_step"));
+      best_score_ = std::stod(text("best_score"));
+    } catch (const std::exception&) {
+      fail_input(where, "expected numbers in `step`, `best_step` and `best_score`");
+    }
+    if (done_ < 0 || done_ > trained_.config.steps) fail_input(where, "step ", done_, " lies outside the training of ", trained_.config.steps);
+  }
+
+  EditorTrainOptions options_;
+  TrainedEditor trained_;
+  Arena fixed_;  // rows and indices that outlive every step
+  EditorData data_;
+  RowSampler train_rows_, validation_rows_;
+  int train_count_ = 0;
+  ProbeCache cache_;
+  TrainingStep step_;
+  std::string fingerprint_ = std::to_string(cache_.networks().size());
+  Tensor first_, second_, average_, best_, backup_, norm_, learning_rate_, decay_;
+  std::vector<int> picks_;
+  std::vector<double> lambda_;
+  std::int64_t done_ = 0, best_step_ = -1;
+  double best_score_ = 0.0, score_ = 0.0;
+};
+
+}  // namespace
+
+TrainedEditor train_editor(const EditorConfig& config, const Population& population, const Dataset& dataset,
+                           RequirementFactory factory, const EditorTrainOptions& options) {
+  check(!options.device.is_cuda(), "editor training", "the CUDA engine is not part of this build");
+  if (population.dataset_fingerprint != dataset.fingerprint)
+    fail_input(dataset.source.string(), "expected the dataset the population was trained on, `", population.dataset_name,
+               "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (", dataset.fingerprint.substr(0, 12), ")");
+  return Trainer(config, population, dataset, factory, options).run();
+}
+
+}  // namespace amend

@@ -1,0 +1,144 @@
+#include "metanet/train/trained_editor.hpp"
+
+#include <map>
+
+#include "metanet/data/config.hpp"
+#include "metanet/data/json_reader.hpp"
+#include "metanet/data/safetensors.hpp"
+
+namespace amend {
+
+namespace {
+
+constexpr const char* kFormat = "amend.editor";
+constexpr int kVersion = 1;
+
+const nlohmann::json& at(const nlohmann::json& object, const char* key, const std::string& where) {
+  if (!object.is_object() || !object.contains(key)) fail_input(where, "expected the key `", key, "`");
+  return object.at(key);
+}
+
+}  // namespace
+
+int TrainedEditor::requirement(const std::string& name, const std::string& where) const {
+  const auto& names = config.shape.requirements;
+  for (std::size_t r = 0; r < names.size(); ++r)
+    if (names[r] == name) return static_cast<int>(r);
+  std::string known;
+  for (const std::string& other : names) known += (known.empty() ? "" : ", ") + other;
+  fail_input(where, "the editor does not know the requirement `", name, "`; did you mean `", nearest_name(name, names),
+             "`? It was trained for: ", known);
+}
+
+TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, RequirementFactory factory, DType dtype,
+                          Device device) {
+  TrainedEditor trained;
+  trained.config = config;
+  const Requirements requirements = factory(config.shape.requirements, config.file.string() + ": requirements");
+  for (std::size_t r = 0; r < requirements.size(); ++r)
+    if (trained.config.lambda[r].high == 0.0)
+      trained.config.lambda[r] = {requirements[r]->default_lambda_low(), requirements[r]->default_lambda_high()};
+  EditorShape& shape = trained.config.shape;
+  shape.inputs = dataset.inputs;
+  shape.outputs = dataset.classes;
+  shape.features = static_cast<int>(dataset.features.size());
+  trained.editor = std::make_unique<Editor>(shape, config.gates, requirements, dtype, device, config.seed);
+  if (trained.editor->reads_groups() && trained.config.sensitive.empty()) {
+    if (dataset.sensitive.empty())
+      fail_input(dataset.source.string(), "fairness needs a sensitive attribute, `", dataset.name, "` has none");
+    trained.config.sensitive = {dataset.sensitive.front().name};
+  }
+  trained.dataset_name = dataset.name;
+  trained.dataset_source = dataset.source;
+  trained.dataset_fingerprint = dataset.fingerprint;
+  for (const Feature& feature : dataset.features) trained.feature_names.push_back(feature.name);
+  trained.provenance = nlohmann::json::object();
+  return trained;
+}
+
+void save_editor(const TrainedEditor& trained, const std::filesystem::path& file) {
+  const ParameterSet& parameters = trained.editor->parameters();
+  check(trained.editor->dtype() == DType::float32, "save_editor", "only float32 editors are stored");
+  nlohmann::json lambda = nlohmann::json::array();
+  for (const LambdaRange& range : trained.config.lambda) lambda.push_back({range.low, range.high});
+  const nlohmann::json description{
+      {"format", kFormat},
+      {"version", kVersion},
+      {"dataset", {{"name", trained.dataset_name}, {"source", trained.dataset_source.string()}, {"fingerprint", trained.dataset_fingerprint}}},
+      {"inputs", trained.config.shape.inputs},
+      {"outputs", trained.config.shape.outputs},
+      {"features", trained.feature_names},
+      {"lambda", lambda},
+      {"sensitive", trained.config.sensitive},
+      {"config_file", trained.config.file.filename().string()},
+      {"config", trained.config.text},
+      {"provenance", trained.provenance}};
+  SafetensorsFile contents;
+  contents.metadata[kFormat] = description.dump();
+  for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
+    const auto& entry = parameters.entries()[index];
+    std::vector<std::int64_t> shape;
+    for (int axis = 0; axis < entry.shape.rank(); ++axis) shape.push_back(entry.shape[axis]);
+    const TensorView value = parameters.value(static_cast<int>(index));
+    contents.tensors.push_back(
+        make_float_tensor(entry.name, shape, {value.as<float>(), static_cast<std::size_t>(value.count())}));
+  }
+  save_safetensors(file, contents);
+}
+
+TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory factory, Device device) {
+  const SafetensorsFile contents = load_safetensors(file);
+  const std::string where = file.string();
+  const auto metadata = contents.metadata.find(kFormat);
+  if (metadata == contents.metadata.end()) fail_input(where, "this is not an editor file (no metadata `", kFormat, "`)");
+  const nlohmann::json description = parse_json(metadata->second, where + ": " + kFormat);
+  TrainedEditor trained;
+  try {
+    if (at(description, "version", where).get<int>() != kVersion)
+      fail_input(where, "expected version ", kVersion, " of an editor file, got ", description.at("version").dump());
+    trained.config = parse_editor_config(at(description, "config", where).get<std::string>(), where + ": config");
+    const auto& dataset = at(description, "dataset", where);
+    trained.dataset_name = at(dataset, "name", where).get<std::string>();
+    trained.dataset_source = at(dataset, "source", where).get<std::string>();
+    trained.dataset_fingerprint = at(dataset, "fingerprint", where).get<std::string>();
+    trained.feature_names = at(description, "features", where).get<std::vector<std::string>>();
+    trained.config.shape.inputs = at(description, "inputs", where).get<int>();
+    trained.config.shape.outputs = at(description, "outputs", where).get<int>();
+    trained.config.shape.features = static_cast<int>(trained.feature_names.size());
+    trained.config.sensitive = at(description, "sensitive", where).get<std::vector<std::string>>();
+    trained.config.lambda.clear();
+    for (const auto& range : at(description, "lambda", where))
+      trained.config.lambda.push_back({range.at(0).get<double>(), range.at(1).get<double>()});
+    trained.provenance = at(description, "provenance", where);
+  } catch (const nlohmann::json::exception& error) {
+    fail_input(where, "its description has a value of the wrong type: ", error.what());
+  }
+  const EditorShape& shape = trained.config.shape;
+  if (shape.inputs < 1 || shape.outputs < 2 || shape.features < 1 || shape.features > shape.inputs ||
+      trained.config.lambda.size() != shape.requirements.size())
+    fail_input(where, "its description contradicts itself");
+  for (const LambdaRange& range : trained.config.lambda)
+    if (!(range.low > 0.0 && range.high > range.low)) fail_input(where, "expected lambda ranges [low, high] above 0");
+  trained.editor = std::make_unique<Editor>(shape, trained.config.gates, factory(shape.requirements, where), DType::float32,
+                                            device, trained.config.seed);
+  const ParameterSet& parameters = trained.editor->parameters();
+  if (contents.tensors.size() != parameters.entries().size())
+    fail_input(where, "expected ", parameters.entries().size(), " tensors, got ", contents.tensors.size());
+  std::map<std::string_view, const SafetensorsTensor*> by_name;
+  for (const auto& tensor : contents.tensors) by_name[tensor.name] = &tensor;
+  for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
+    const auto& entry = parameters.entries()[index];
+    const auto found = by_name.find(entry.name);
+    if (found == by_name.end()) fail_input(where, "the tensor `", entry.name, "` is missing");
+    std::vector<std::int64_t> expected;
+    for (int axis = 0; axis < entry.shape.rank(); ++axis) expected.push_back(entry.shape[axis]);
+    if (found->second->shape != expected)
+      fail_input(where, "expected tensor `", entry.name, "` of shape ", shape_text(expected), ", got ",
+                 shape_text(found->second->shape));
+    const std::vector<float> values = read_floats(*found->second, where);
+    std::copy(values.begin(), values.end(), parameters.value(static_cast<int>(index)).as<float>());
+  }
+  return trained;
+}
+
+}  // namespace amend

@@ -1,0 +1,166 @@
+#include "metanet/train/training_step.hpp"
+
+#include <cmath>
+#include <numeric>
+
+#include "autograd/op/divergence.hpp"
+#include "autograd/op/reduce.hpp"
+#include "autograd/op/subject_forward.hpp"
+#include "kernels/fill.hpp"
+
+namespace amend {
+
+namespace {
+
+std::vector<float> copy(const TensorView& view, std::int64_t first, std::int64_t count) {
+  const float* data = view.as<float>() + first;
+  return {data, data + count};
+}
+
+}  // namespace
+
+ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks,
+                       const RowBatch& rows)
+    : networks_(std::move(networks)) {
+  constexpr std::size_t kBatch = 32;
+  check(editor.dtype() == DType::float32, "probe_cache", "training runs in float32");
+  Arena arena;
+  Tape tape(arena, Stream()), inner(arena, Stream());
+  tape.set_recording(false);
+  for (std::size_t first = 0; first < networks_.size(); first += kBatch) {
+    const std::span<const SubjectNetwork* const> batch(networks_.data() + first, std::min(kBatch, networks_.size() - first));
+    tape.reset();
+    const GraphBatch graph(batch);
+    const kernels::BlockTable& table = graph.table();
+    const EditorInputs inputs = make_inputs(graph, batch, editor, data, arena);
+    ProbeOptions options{.rows = &rows,
+                         .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
+                         .requirements = &editor.requirements()};
+    if (editor.reads_groups()) {
+      options.lambda = arena.tensor({table.network_count, static_cast<std::int64_t>(editor.requirements().size())}, DType::float32);
+      kernels::fill({.y = options.lambda, .value = 1.0}, tape.stream());
+    }
+    const BatchProbe probe = probe_networks(tape, inner, table, inputs.weight, inputs.bias, options);
+    for (std::int32_t n = 0; n < table.network_count; ++n) {
+      const kernels::Network& network = table.network[n];
+      const auto edges = [&](const TensorView& view) { return view ? copy(view, network.edge_offset, network.edge_count) : std::vector<float>{}; };
+      const auto nodes = [&](const TensorView& view) { return view ? copy(view, network.node_offset, network.node_count) : std::vector<float>{}; };
+      const std::int64_t features = editor.shape().features;
+      entry_.push_back({edges(probe.fisher), edges(probe.gradient), nodes(probe.fisher_bias), nodes(probe.mean), nodes(probe.rms),
+                        nodes(probe.correlation), nodes(probe.gradient_bias),
+                        probe.feature_saliency ? copy(probe.feature_saliency, n * features, features) : std::vector<float>{}});
+    }
+  }
+}
+
+BatchProbe ProbeCache::gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor, Arena& arena) const {
+  BatchProbe probe;
+  const auto collect = [&](std::vector<float> Entry::*member, Shape shape) {
+    const TensorView view = arena.tensor(shape, DType::float32);
+    float* out = view.as<float>();
+    for (const int pick : picks) {
+      const std::vector<float>& values = entry_[static_cast<std::size_t>(pick)].*member;
+      out = std::copy(values.begin(), values.end(), out);
+    }
+    check(out == view.as<float>() + view.count(), "probe_cache", "the batch does not match its networks");
+    return view;
+  };
+  probe.fisher = collect(&Entry::fisher, {table.edge_count});
+  probe.fisher_bias = collect(&Entry::fisher_bias, {table.node_count});
+  probe.mean = collect(&Entry::mean, {table.node_count});
+  probe.rms = collect(&Entry::rms, {table.node_count});
+  probe.correlation = collect(&Entry::correlation, {table.node_count});
+  if (editor.reads_groups()) {
+    probe.gradient = collect(&Entry::gradient, {1, table.edge_count});
+    probe.gradient_bias = collect(&Entry::gradient_bias, {1, table.node_count});
+  }
+  if (editor.gates().features) probe.feature_saliency = collect(&Entry::saliency, {table.network_count, editor.shape().features});
+  return probe;
+}
+
+TrainingStep::TrainingStep(TrainedEditor& trained, const EditorData& data, const ProbeCache& cache)
+    : trained_(&trained), data_(&data), cache_(&cache), arena_(Device::cpu(), std::size_t{1} << 26), tape_(arena_, Stream()) {}
+
+/// Adds scale * mean_b(weight_b * lambda_{b, requirement} * term_b) to the loss; requirement -1: without a lambda.
+void TrainingStep::add_loss(Variable term, double scale, std::int64_t requirement) {
+  const std::int64_t networks = term.extent(0), requirements = static_cast<std::int64_t>(trained_->config.lambda.size());
+  const double sum = std::accumulate(weight_.begin(), weight_.end(), 0.0);
+  const TensorView coefficient = arena_.tensor({networks}, term.dtype());
+  for (std::int64_t n = 0; n < networks; ++n) {
+    const auto at = static_cast<std::size_t>(n);
+    const double lambda = requirement < 0 ? 1.0 : lambda_[static_cast<std::size_t>(n * requirements + requirement)];
+    coefficient.as<float>()[n] = static_cast<float>(scale * weight_[at] * lambda / sum);
+  }
+  const Variable part = op::weighted_sum(tape_, term, coefficient);
+  terms_.total = terms_.total ? op::add(tape_, terms_.total, part) : part;
+}
+
+const LossTerms& TrainingStep::run(const Batch& batch) {
+  const EditorConfig& config = trained_->config;
+  Editor& editor = *trained_->editor;
+  tape_.reset();
+  tape_.set_recording(batch.training);
+  networks_.clear();
+  for (const int pick : batch.picks) networks_.push_back(cache_->networks()[static_cast<std::size_t>(pick)]);
+  graph_.assign(networks_);
+  EditorInputs inputs = make_inputs(graph_, networks_, editor, *data_, arena_);
+  encode_condition(inputs, batch.lambda, config.lambda, arena_, editor.dtype());
+  inputs.probe = cache_->gather(graph_.table(), batch.picks, editor, arena_);
+  inputs.training = batch.training;
+  inputs.noise_seed = config.seed;
+  inputs.noise_step = batch.step;
+  RowBatch probe_rows;
+  if (config.shape.passes > 1) {
+    probe_rows = batch.probe_sampler->draw(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
+    inputs.rows = &probe_rows;
+    inputs.original_logits = original_logits(tape_, inputs, probe_rows);
+  }
+  editor.run(tape_, inputs, passes_);
+
+  const RowBatch rows = batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
+  const TensorView original = original_logits(tape_, inputs, rows);
+  const std::size_t requirements = config.lambda.size(), passes = passes_.size();
+  lambda_ = batch.lambda;
+  weight_.clear();
+  for (std::size_t n = 0; n < networks_.size(); ++n) {
+    double log_sum = 0.0;
+    int on = 0;
+    for (std::size_t r = 0; r < requirements; ++r)
+      if (const double lambda = batch.lambda[n * requirements + r]; lambda > 0.0) {
+        log_sum += std::log(lambda);
+        ++on;
+      }
+    weight_.push_back(on ? std::exp(-config.balance * log_sum / on) : 1.0);
+  }
+  terms_.total = {};
+  terms_.divergence.resize(passes);
+  terms_.requirement.resize(passes);
+  for (std::size_t p = 0; p < passes; ++p) {
+    const EditorPass& pass = passes_[p];
+    const bool last = p + 1 == passes;
+    terms_.requirement[p].resize(requirements);
+    terms_.divergence[p] = {};
+    const double scale = last ? 1.0 : config.deep_loss;
+    if (scale == 0.0 || (!last && !batch.training)) continue;
+    const Variable logits = op::subject_forward(tape_, graph_.table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
+    terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
+    add_loss(terms_.divergence[p], scale, -1);
+    const SoftInputs soft{.logits = logits,
+                          .rows = &rows,
+                          .weight_share = pass.weight_share,
+                          .neuron_share = pass.neuron_share,
+                          .feature_share = pass.feature_share};
+    for (std::size_t r = 0; r < requirements; ++r) {
+      terms_.requirement[p][r] = editor.requirements()[r]->soft(tape_, soft);
+      add_loss(terms_.requirement[p][r], scale, static_cast<std::int64_t>(r));
+      if (!last || config.barrier == 0.0) continue;
+      const EditGates gates = editor.requirements()[r]->gates();
+      const Variable barrier = gates.weights ? pass.weight_barrier : gates.neurons ? pass.neuron_barrier
+                               : gates.features ? pass.feature_barrier : Variable();
+      if (barrier) add_loss(barrier, config.barrier, static_cast<std::int64_t>(r));
+    }
+  }
+  return terms_;
+}
+
+}  // namespace amend
