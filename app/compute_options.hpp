@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+
+#include "engine/device.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace amend {
+
+/// `--device` and `--threads`, which every command that computes has.
+struct ComputeOptions {
+  std::string device = "auto";
+  int threads = 0;  // 0: as many as OpenMP gives
+
+  void add_to(CLI::App& command);
+  Device parsed() const { return parse_device(device); }
+};
+
+/// Gives OpenMP the number of threads asked for, and the old one back.
+class ThreadScope {
+ public:
+  explicit ThreadScope(const ComputeOptions& options);
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace amend
