@@ -30,7 +30,9 @@ void ParameterSet::allocate(DType dtype, Device device, std::uint64_t seed) {
   }
 }
 
-Variable ParameterSet::use(Tape& tape, int index) const { return tape.leaf(value(index), grad(index)); }
+Variable ParameterSet::use(Tape& tape, int index, const TensorView& grad) const {
+  return tape.leaf(value(index), grad ? view_of(grad, index) : this->grad(index));
+}
 
 TensorView ParameterSet::view_of(const TensorView& buffer, int index) const {
   const Entry& entry = entries_[static_cast<std::size_t>(index)];

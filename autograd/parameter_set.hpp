@@ -34,8 +34,8 @@ class ParameterSet {
   /// Fills in the memory and draws starting values: the same seed gives the same values.
   void allocate(DType dtype, Device device, std::uint64_t seed);
 
-  /// The parameter as a leaf of a tape; its gradient is added to `grad()`.
-  Variable use(Tape& tape, int index) const;
+  /// The parameter as a leaf of a tape; its gradient is added to its part of `grad`, (count), or of `grad()`.
+  Variable use(Tape& tape, int index, const TensorView& grad = {}) const;
 
   const TensorView& value() const { return value_.view(); }  // (count)
   const TensorView& grad() const { return grad_.view(); }    // (count)

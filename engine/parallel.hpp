@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <exception>
 
+#include <omp.h>
+
 namespace amend {
 
 /// Calls `body(index)` for 0 <= index < count on the OpenMP threads, in no particular order. The work an index stands
@@ -10,7 +12,11 @@ namespace amend {
 /// The first exception is rethrown here.
 template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
-  if (count == 1) return body(std::int64_t{0});
+  // Inside another parallel loop, or with nothing to share, the team would only be in the way.
+  if (count <= 1 || omp_in_parallel() || omp_get_max_threads() == 1) {
+    for (std::int64_t index = 0; index < count; ++index) body(index);
+    return;
+  }
   std::exception_ptr error;
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t index = 0; index < count; ++index) {

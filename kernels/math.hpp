@@ -56,11 +56,13 @@ AMEND_HOST_DEVICE inline float logarithm(float x) {
 }
 AMEND_HOST_DEVICE inline double logarithm(double x) { return std::log(x); }
 
+/// 1 / (1 + e^-x). Float: absolute error below 1.2e-7.
 template <class T>
 AMEND_HOST_DEVICE inline T sigmoid(T x) {
   return T(1) / (T(1) + exponential(-x));
 }
 
+/// x sigmoid(x). Float: error below 2.5e-7 max(1, |x|), and so is its slope's.
 template <class T>
 AMEND_HOST_DEVICE inline T silu(T x) {
   return x * sigmoid(x);
@@ -76,7 +78,8 @@ AMEND_HOST_DEVICE inline T silu_slope(T x) {
 AMEND_HOST_DEVICE inline float hyperbolic_tangent(float x) { return 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f); }
 AMEND_HOST_DEVICE inline double hyperbolic_tangent(double x) { return std::tanh(x); }
 
-/// Inverse hyperbolic sine, a logarithm with a sign. Float: absolute error below 4e-7 for |x| < 1e18, clamped beyond.
+/// Inverse hyperbolic sine y, a logarithm with a sign. Float: absolute error below 4e-7 max(1, |y|) for |x| <= 1e18,
+/// clamped beyond.
 AMEND_HOST_DEVICE inline float signed_logarithm(float x) {
   float a = x < 0.0f ? -x : x;
   a = a > 1e18f ? 1e18f : a;

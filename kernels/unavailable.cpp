@@ -16,6 +16,7 @@
 #include "kernels/gate.hpp"
 #include "kernels/group_rates.hpp"
 #include "kernels/linear.hpp"
+#include "kernels/network_features.hpp"
 #include "kernels/node_update.hpp"
 #include "kernels/pointwise.hpp"
 #include "kernels/probe.hpp"
@@ -56,6 +57,7 @@ AMEND_UNAVAILABLE(embedding_add_backward, EmbeddingAddGradient)
 AMEND_UNAVAILABLE(feature_pool_forward, FeaturePool)
 AMEND_UNAVAILABLE(feature_pool_backward, FeaturePoolGradient)
 AMEND_UNAVAILABLE(fill, Fill)
+AMEND_UNAVAILABLE(modulation_start, ModulationStart)
 AMEND_UNAVAILABLE(accumulate, Accumulate)
 AMEND_UNAVAILABLE(gate_forward, Gate)
 AMEND_UNAVAILABLE(gate_backward, GateGradient)
@@ -64,6 +66,7 @@ AMEND_UNAVAILABLE(group_rates_forward, GroupRates)
 AMEND_UNAVAILABLE(group_rates_backward, GroupRatesGradient)
 AMEND_UNAVAILABLE(linear_forward, Linear)
 AMEND_UNAVAILABLE(linear_backward, LinearGradient)
+AMEND_UNAVAILABLE(network_features, NetworkFeatures)
 AMEND_UNAVAILABLE(node_update_forward, NodeUpdate)
 AMEND_UNAVAILABLE(node_update_backward, NodeUpdateGradient)
 AMEND_UNAVAILABLE(pointwise_forward, Pointwise)

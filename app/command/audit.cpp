@@ -170,7 +170,7 @@ void add_audit_command(CLI::App& app, Session& session) {
   command.add_option("--data", options->data, "Dataset description; default: the one recorded in ORIGINAL or EDITED");
   command.add_option("--sensitive", options->sensitive, "Attributes to measure fairness over; default: all")
       ->delimiter(',')
-      ->expected(1);
+      ->allow_extra_args(false);
   command.add_flag("--intersection", options->intersection, "Measure over the intersection of the attributes too");
   command.add_option("--split", options->split, "Networks: train, validation, test or all (default)");
   command.add_option("--rows", options->rows, "Data: audit (default), validation, editor_train, subject_train");

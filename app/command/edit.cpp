@@ -190,10 +190,10 @@ void add_edit_command(CLI::App& app, Session& session) {
   command.add_option("--editor", options->editor, "Editor file")->required();
   command.add_option("--condition", options->condition, "Requirement=strength, ...: what the edit is for")
       ->delimiter(',')
-      ->expected(1);
+      ->allow_extra_args(false);
   command.add_option("--lambda", options->lambda, "Requirement=weight, ...: the raw weight instead of a strength")
       ->delimiter(',')
-      ->expected(1);
+      ->allow_extra_args(false);
   command.add_option("--out", options->out, "Where to write the result, of the same kind as INPUT")->required();
   command.add_option("--data", options->data, "Dataset description; default: the one the editor was trained with");
   command.add_option("--split", options->split, "Of a population: train, validation, test or all (default)");

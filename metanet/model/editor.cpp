@@ -21,7 +21,7 @@ using kernels::Segments;
 
 namespace {
 
-constexpr std::uint32_t kWeightNoise = 1, kNeuronNoise = 2, kFeatureNoise = 3;
+constexpr std::uint32_t kWeightNoise = 0, kNeuronNoise = 1, kFeatureNoise = 2, kNoises = 4;
 
 /// Column of the first requirement that gives an editor this kind of gate, or -1.
 template <class Gate>
@@ -52,8 +52,10 @@ struct Editor::Context {
   TensorView tensor(Shape shape) { return tape.arena().tensor(shape, dtype); }
 };
 
+Variable Editor::use(Context& c, int index) const { return parameters_.use(c.tape, index, c.in.grad); }
+
 Variable Editor::linear(Context& c, const LinearIndex& index, Variable x, const Segments& segments) const {
-  return op::linear(c.tape, x, parameters_.use(c.tape, index.weight), parameters_.use(c.tape, index.bias), segments);
+  return op::linear(c.tape, x, use(c, index.weight), use(c, index.bias), segments);
 }
 
 void Editor::embed(Context& c) const {
@@ -71,7 +73,7 @@ void Editor::embed(Context& c) const {
   const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream) {
     if (!wanted || !in.training) return TensorView{};
     const TensorView y = c.tensor({count});
-    kernels::logistic_noise({.y = y, .seed = in.noise_seed, .stream = stream, .step = in.noise_step}, c.tape.stream());
+    kernels::logistic_noise({.y = y, .seed = in.noise_seed, .stream = 0x4e000000 + in.noise_shard * kNoises + stream, .step = in.noise_step}, c.tape.stream());
     return y;
   };
   c.weight_noise = noise(gates_.weights, c.table.edge_count, kWeightNoise);
@@ -109,7 +111,7 @@ void Editor::embed(Context& c) const {
   hidden = linear(c, condition2_, op::pointwise(c.tape, PointwiseOp::silu, hidden), c.table.networks);
   c.condition = op::pointwise(c.tape, PointwiseOp::silu, hidden);
   c.node = linear(c, node_embed_, c.tape.constant(node_feature), c.table.network_nodes);
-  c.node = op::embedding_add(c.tape, c.node, parameters_.use(c.tape, entry_embed_), in.node_entry);
+  c.node = op::embedding_add(c.tape, c.node, use(c, entry_embed_), in.node_entry);
   c.edge = c.tape.constant(edge_feature);
   if (shape_.messages > 0) c.edge = linear(c, edge_embed_, c.edge, c.table.network_edges);
 }
@@ -127,16 +129,15 @@ void Editor::exchange_messages(Context& c) const {
     kernels::fill({.y = half, .value = 0.5}, c.tape.stream());
     alpha = op::add(c.tape, alpha, c.tape.constant(half));
     const auto message = op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
-                                         parameters_.use(c.tape, m.weight_c), parameters_.use(c.tape, m.weight_g), modulation);
+                                         use(c, m.weight_c), use(c, m.weight_g), modulation);
     c.edge = message.edge;
-    const op::NodeUpdateParameters mlp{parameters_.use(c.tape, m.first.weight), parameters_.use(c.tape, m.first.bias),
-                                       parameters_.use(c.tape, m.second.weight), parameters_.use(c.tape, m.second.bias)};
+    const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias),
+                                       use(c, m.second.weight), use(c, m.second.bias)};
     c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha);
   }
 }
 
 void Editor::first_pass(Context& c) const {
-  const auto use = [&](int index) { return parameters_.use(c.tape, index); };
   const auto silu = [&](Variable x) { return op::pointwise(c.tape, PointwiseOp::silu, x); };
   const Segments& nodes = c.table.network_nodes;
   const Segments& networks = c.table.networks;
@@ -144,21 +145,21 @@ void Editor::first_pass(Context& c) const {
   projection = op::segment_add(c.tape, projection, linear(c, edge_projection_condition_, c.condition, networks), nodes);
   const Variable out = op::edit_head(c.tape, c.table,
                                      {.edge = c.edge,
-                                      .weight = use(edge_weight_),
+                                      .weight = use(c, edge_weight_),
                                       .projection = projection,
-                                      .kind_bias = use(edge_kind_bias_),
-                                      .head = use(edge_out_),
-                                      .head_bias = use(edge_out_bias_)});
+                                      .kind_bias = use(c, edge_kind_bias_),
+                                      .head = use(c, edge_out_),
+                                      .head_bias = use(c, edge_out_bias_)});
   c.state.edge = op::edit_step(c.tape, out, {},
                                {.logit_scale = gates_.weights ? 3.0 : 1.0,
                                 .prior = c.prior,
-                                .prior_gain = gates_.weights ? use(edge_prior_gain_) : Variable()});
+                                .prior_gain = gates_.weights ? use(c, edge_prior_gain_) : Variable()});
 
   Variable hidden = linear(c, node_head_.node, c.node, nodes);
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, node_head_.condition, c.condition, networks), nodes));
   c.state.node = op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
                                {.prior = c.neuron_prior,
-                                .prior_gain = gates_.neurons ? use(neuron_prior_gain_) : Variable()});
+                                .prior_gain = gates_.neurons ? use(c, neuron_prior_gain_) : Variable()});
 
   if (!gates_.features) return;
   const Segments& rows = c.in.feature_rows;
@@ -175,11 +176,10 @@ void Editor::first_pass(Context& c) const {
   hidden = op::add(c.tape, linear(c, feature_head_.node, c.pooled, rows), linear(c, feature_input_, c.tape.constant(feature), rows));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, feature_head_.condition, c.condition, networks), rows));
   c.state.feature = op::edit_step(c.tape, linear(c, feature_head_.out, hidden, rows), {},
-                                  {.prior = c.feature_prior, .prior_gain = use(feature_prior_gain_)});
+                                  {.prior = c.feature_prior, .prior_gain = use(c, feature_prior_gain_)});
 }
 
-void Editor::refine(Context& c, int pass, const EditorPass& before) {
-  const auto use = [&](int index) { return parameters_.use(c.tape, index); };
+void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const auto silu = [&](Variable x) { return op::pointwise(c.tape, PointwiseOp::silu, x); };
   const auto value = [](Variable x) { return x ? x.value() : TensorView{}; };
   const EditorInputs& in = c.in;
@@ -187,9 +187,8 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) {
   const Segments& networks = c.table.networks;
   const auto requirements = static_cast<std::int64_t>(requirements_.size());
 
-  if (!inner_) inner_ = std::make_unique<Tape>(c.tape.arena(), c.tape.stream());
-  if (&inner_->arena() != &c.tape.arena()) *inner_ = Tape(c.tape.arena(), c.tape.stream());
-  const BatchProbe probe = probe_networks(c.tape, *inner_, c.table, value(before.edited.weight), value(before.edited.bias),
+  check(in.inner != nullptr && &in.inner->arena() == &c.tape.arena(), "editor", "refinement needs an inner tape on the same arena");
+  const BatchProbe probe = probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
                                             {.rows = in.rows,
                                              .feature_offset = gates_.features ? in.feature_offset : TensorView{},
                                              .original_logits = in.original_logits,
@@ -248,14 +247,14 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) {
   projection = op::segment_add(c.tape, projection, linear(c, refine_condition_, condition, networks), nodes);
   const Variable out = op::edit_head(c.tape, c.table,
                                      {.edge = c.edge,
-                                      .weight = use(refine_edge_),
+                                      .weight = use(c, refine_edge_),
                                       .edge2 = c.tape.constant(edge_feature),
-                                      .weight2 = use(refine_feature_),
+                                      .weight2 = use(c, refine_feature_),
                                       .projection = projection,
-                                      .kind_bias = use(refine_kind_bias_),
-                                      .mix = use(refine_mix_),
-                                      .head = use(refine_out_),
-                                      .head_bias = use(refine_out_bias_)});
+                                      .kind_bias = use(c, refine_kind_bias_),
+                                      .mix = use(c, refine_mix_),
+                                      .head = use(c, refine_out_),
+                                      .head_bias = use(c, refine_out_bias_)});
   c.state.edge = op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step});
 
   Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes), linear(c, refine_node_head_features_, read, nodes));
@@ -318,7 +317,7 @@ EditorPass Editor::build(Context& c) const {
   return pass;
 }
 
-void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) {
+void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const {
   Context context{.tape = tape, .in = inputs, .table = *inputs.table, .dtype = dtype()};
   passes.clear();
   embed(context);

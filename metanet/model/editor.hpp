@@ -53,7 +53,9 @@ struct EditorInputs {
   kernels::Segments feature_rows;   // rows of the (networks * features) feature tensors per network
   bool training = false;            // stochastic gates
   std::uint64_t noise_seed = 0;
-  std::uint32_t noise_step = 0;
+  std::uint32_t noise_step = 0, noise_shard = 0;
+  Tape* inner = nullptr;            // for the gradients of refinement probes: on the same arena, nothing recorded
+  TensorView grad;                  // where gradients of the parameters are added; absent: parameters().grad()
 };
 
 /// The edit after one pass.
@@ -72,8 +74,8 @@ class Editor {
          std::uint64_t seed);
 
   /// Runs all passes and appends each to `passes`; the last is the edit. The tape must be empty of gradients for this
-  /// editor's parameters; `passes` is cleared first.
-  void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes);
+  /// editor's parameters; `passes` is cleared first. Several threads may run one editor at once, each with its own tape.
+  void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const;
 
   const EditorShape& shape() const { return shape_; }
   const EditorGates& gate_options() const { return gate_options_; }
@@ -108,11 +110,12 @@ class Editor {
   void declare();
   void declare_refinement();
 
+  Variable use(Context& c, int index) const;
   Variable linear(Context& c, const LinearIndex& index, Variable x, const kernels::Segments& segments) const;
   void embed(Context& c) const;
   void exchange_messages(Context& c) const;
   void first_pass(Context& c) const;
-  void refine(Context& c, int pass, const EditorPass& before);
+  void refine(Context& c, int pass, const EditorPass& before) const;
   EditorPass build(Context& c) const;
 
   EditorShape shape_;
@@ -137,9 +140,6 @@ class Editor {
       refine_out_bias_ = -1;
   HeadIndex refine_node_head_{}, refine_feature_head_{};
   LinearIndex refine_node_head_features_{}, refine_feature_input_{};
-
-  std::vector<BatchProbe> probes_;
-  std::unique_ptr<Tape> inner_;
 };
 
 /// The entry of the learned node embedding that each node adds: its column at inputs, its class at outputs, one for all

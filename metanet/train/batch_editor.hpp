@@ -35,14 +35,22 @@ class BatchEditor {
  private:
   TrainedEditor* trained_;
   const Dataset* dataset_;
+  /// What one thread needs to edit a few networks from first to last.
+  struct Shard {
+    Arena arena;
+    Tape tape{arena, Stream()}, inner{arena, Stream()};
+    GraphBatch graph;
+    std::vector<EditorPass> passes;
+  };
+
+  void edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                  std::span<EditResult> results) const;
+
   RowSampler sampler_;
-  Arena data_;    // rows and indices, for the life of the editor
-  Arena arena_;   // of one batch
-  Tape tape_, inner_;
+  Arena data_;  // rows and indices, for the life of the editor
   RowBatch rows_;
   EditorData shared_;
-  GraphBatch graph_;
-  std::vector<EditorPass> passes_;
+  std::vector<std::unique_ptr<Shard>> shards_;
 };
 
 }  // namespace amend

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/parallel.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/fill.hpp"
 #include "metanet/data/safetensors.hpp"
+#include "metanet/data/sha256.hpp"
 #include "metanet/train/progress.hpp"
 #include "metanet/train/training_step.hpp"
 
@@ -24,6 +26,17 @@ std::vector<const SubjectNetwork*> networks_of_split(const Population& populatio
   return networks;
 }
 
+/// Tells populations apart: a hash of names and weights.
+std::string fingerprint(const std::vector<const SubjectNetwork*>& networks) {
+  Sha256 hash;
+  for (const SubjectNetwork* network : networks) {
+    hash.update(network->name);
+    for (const std::vector<float>* values : {&network->weights, &network->biases})
+      hash.update({reinterpret_cast<const char*>(values->data()), values->size() * sizeof(float)});
+  }
+  return hash.hex();
+}
+
 class Trainer {
  public:
   Trainer(const EditorConfig& config, const Population& population, const Dataset& dataset, RequirementFactory factory,
@@ -35,7 +48,7 @@ class Trainer {
         validation_rows_(dataset, dataset.validation, attributes()),
         cache_(*trained_.editor, data_, gather_networks(population, train_count_),
                train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows, RandomStream(config.seed, kFirstProbe), DType::float32)),
-        step_(trained_, data_, cache_) {
+        shards_(make_shards(*this)) {
     const std::int64_t count = parameters().count();
     for (Tensor* state : {&first_, &second_, &average_, &best_, &backup_}) *state = Tensor({count}, DType::float32);
     norm_ = Tensor({1}, DType::float32);
@@ -129,22 +142,27 @@ class Trainer {
     const EditorConfig& config = trained_.config;
     const auto step = static_cast<std::uint32_t>(done_);
     draw_batch();
+    run_shards({.picks = {},
+                .lambda = {},
+                .weight = {},
+                .probe_sampler = &train_rows_,
+                .loss_sampler = &train_rows_,
+                .probe_stream = RandomStream(config.seed, kProbeRows, step),
+                .loss_stream = RandomStream(config.seed, kLossRows, step),
+                .probe_rows = config.probe_rows,
+                .probe_cell_rows = config.probe_cell_rows,
+                .rows = config.rows,
+                .cell_rows = config.cell_rows,
+                .training = true,
+                .step = step,
+                .shard = 0});
+    double loss = 0.0;
     kernels::fill({.y = parameters().grad(), .value = 0.0}, Stream());
-    const LossTerms& terms = step_.run({.picks = picks_,
-                                        .lambda = lambda_,
-                                        .probe_sampler = &train_rows_,
-                                        .loss_sampler = &train_rows_,
-                                        .probe_stream = RandomStream(config.seed, kProbeRows, step),
-                                        .loss_stream = RandomStream(config.seed, kLossRows, step),
-                                        .probe_rows = config.probe_rows,
-                                        .probe_cell_rows = config.probe_cell_rows,
-                                        .rows = config.rows,
-                                        .cell_rows = config.cell_rows,
-                                        .training = true,
-                                        .step = step});
-    const double loss = static_cast<double>(*terms.total.value().as<float>());
-    if (!std::isfinite(loss)) blame(terms);
-    step_.tape().backward(terms.total);
+    for (std::size_t s = 0; s < terms_.size(); ++s) {
+      loss += static_cast<double>(*terms_[s]->total.value().as<float>());
+      kernels::accumulate({.x = shards_[s]->grad(), .scale = 1.0, .y = parameters().grad()}, Stream());
+    }
+    if (!std::isfinite(loss)) blame();
     kernels::gradient_norm({.grad = parameters().grad(), .norm = norm_}, Stream());
     if (!std::isfinite(*norm_.as<float>()))
       fail("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss, ") is; a lower learning rate may help");
@@ -170,16 +188,47 @@ class Trainer {
     return loss;
   }
 
+  static std::vector<std::unique_ptr<TrainingStep>> make_shards(const Trainer& trainer) {
+    std::vector<std::unique_ptr<TrainingStep>> shards;
+    for (int first = 0; first < trainer.trained_.config.batch; first += kShardNetworks)
+      shards.push_back(std::make_unique<TrainingStep>(trainer.trained_, trainer.data_, trainer.cache_));
+    return shards;
+  }
+
+  /// Runs the networks of `picks_`, a shard a thread; `terms_` are those of each shard.
+  void run_shards(const TrainingStep::Batch& shared) {
+    const std::size_t requirements = trained_.config.lambda.size();
+    loss_weights(lambda_, requirements, trained_.config.balance, weight_);
+    raw_weight_ = weight_;
+    double sum = 0.0;
+    for (const double weight : weight_) sum += weight;
+    for (double& weight : weight_) weight /= sum;
+    const std::size_t shards = (picks_.size() + kShardNetworks - 1) / kShardNetworks;
+    terms_.assign(shards, nullptr);
+    parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
+      const auto shard = static_cast<std::size_t>(s);
+      const std::size_t first = shard * kShardNetworks, count = std::min<std::size_t>(kShardNetworks, picks_.size() - first);
+      TrainingStep::Batch batch = shared;
+      batch.picks = std::span(picks_).subspan(first, count);
+      batch.lambda = std::span(lambda_).subspan(first * requirements, count * requirements);
+      batch.weight = std::span(weight_).subspan(first, count);
+      batch.shard = static_cast<std::uint32_t>(s);
+      terms_[shard] = &shards_[shard]->run(batch);
+    });
+  }
+
   /// Finds the term and the network that made the loss not finite, and says so.
-  [[noreturn]] void blame(const LossTerms& terms) {
+  [[noreturn]] void blame() {
     const auto& names = trained_.config.shape.requirements;
-    for (std::size_t pass = 0; pass < terms.divergence.size(); ++pass) {
+    for (std::size_t s = 0; s < terms_.size(); ++s)
+    for (std::size_t pass = 0; pass < terms_[s]->divergence.size(); ++pass) {
+      const LossTerms& terms = *terms_[s];
       const auto look = [&](const Variable& term, const std::string& name) {
         if (!term) return;
         for (std::int64_t n = 0; n < term.extent(0); ++n)
           if (!std::isfinite(term.value().as<float>()[n]))
             fail("editor training", "step ", done_, ": ", name, " after pass ", pass + 1, " is not finite for network `",
-                 cache_.networks()[static_cast<std::size_t>(picks_[static_cast<std::size_t>(n)])]->name,
+                 cache_.networks()[static_cast<std::size_t>(picks_[s * kShardNetworks + static_cast<std::size_t>(n)])]->name,
                  "`; a lower learning rate may help");
       };
       look(terms.divergence[pass], "the divergence");
@@ -221,25 +270,28 @@ class Trainer {
             lambda_.push_back(turn == kStrengths ? 0.0 : config.lambda[r].at_strength(strength));
           }
         }
-        const LossTerms& terms = step_.run({.picks = picks_,
-                                            .lambda = lambda_,
-                                            .probe_sampler = &train_rows_,
-                                            .loss_sampler = &validation_rows_,
-                                            .probe_stream = RandomStream(config.seed, kFirstProbe),
-                                            .loss_stream = RandomStream(config.seed, kValidationRows),
-                                            .probe_rows = config.edit_probe_rows,
-                                            .probe_cell_rows = config.edit_probe_cell_rows,
-                                            .rows = config.validation_rows,
-                                            .cell_rows = config.validation_rows / 4,
-                                            .training = false,
-                                            .step = 0});
-        const std::size_t last = terms.divergence.size() - 1;
+        run_shards({.picks = {},
+                    .lambda = {},
+                    .weight = {},
+                    .probe_sampler = &train_rows_,
+                    .loss_sampler = &validation_rows_,
+                    .probe_stream = RandomStream(config.seed, kFirstProbe),
+                    .loss_stream = RandomStream(config.seed, kValidationRows),
+                    .probe_rows = config.edit_probe_rows,
+                    .probe_cell_rows = config.edit_probe_cell_rows,
+                    .rows = config.validation_rows,
+                    .cell_rows = config.validation_rows / 4,
+                    .training = false,
+                    .step = 0,
+                    .shard = 0});
         for (std::size_t n = 0; n < picks_.size(); ++n) {
-          const auto at = static_cast<std::int64_t>(n);
+          const LossTerms& terms = *terms_[n / kShardNetworks];
+          const std::size_t last = terms.divergence.size() - 1;
+          const auto at = static_cast<std::int64_t>(n % kShardNetworks);
           double value = static_cast<double>(terms.divergence[last].value().as<float>()[at]);
           for (std::size_t r = 0; r < requirements; ++r)
             value += lambda_[n * requirements + r] * static_cast<double>(terms.requirement[last][r].value().as<float>()[at]);
-          sum += value * step_.weights()[n];
+          sum += value * raw_weight_[n];
           count += 1.0;
         }
       }
@@ -309,11 +361,12 @@ class Trainer {
   RowSampler train_rows_, validation_rows_;
   int train_count_ = 0;
   ProbeCache cache_;
-  TrainingStep step_;
-  std::string fingerprint_ = std::to_string(cache_.networks().size());
+  std::vector<std::unique_ptr<TrainingStep>> shards_;
+  std::vector<const LossTerms*> terms_;
+  std::string fingerprint_ = fingerprint(cache_.networks());
   Tensor first_, second_, average_, best_, backup_, norm_, learning_rate_, decay_;
   std::vector<int> picks_;
-  std::vector<double> lambda_;
+  std::vector<double> lambda_, weight_, raw_weight_;
   std::int64_t done_ = 0, best_step_ = -1;
   double best_score_ = 0.0, score_ = 0.0;
 };

@@ -1,7 +1,6 @@
 #include "metanet/train/training_step.hpp"
 
 #include <cmath>
-#include <numeric>
 
 #include "autograd/op/divergence.hpp"
 #include "autograd/op/reduce.hpp"
@@ -78,18 +77,36 @@ BatchProbe ProbeCache::gather(const kernels::BlockTable& table, std::span<const 
   return probe;
 }
 
-TrainingStep::TrainingStep(TrainedEditor& trained, const EditorData& data, const ProbeCache& cache)
-    : trained_(&trained), data_(&data), cache_(&cache), arena_(Device::cpu(), std::size_t{1} << 26), tape_(arena_, Stream()) {}
+void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance, std::vector<double>& weight) {
+  weight.clear();
+  for (std::size_t first = 0; first < lambda.size(); first += requirements) {
+    double log_sum = 0.0;
+    int on = 0;
+    for (const double value : lambda.subspan(first, requirements))
+      if (value > 0.0) {
+        log_sum += std::log(value);
+        ++on;
+      }
+    weight.push_back(on ? std::exp(-balance * log_sum / on) : 1.0);
+  }
+}
 
-/// Adds scale * mean_b(weight_b * lambda_{b, requirement} * term_b) to the loss; requirement -1: without a lambda.
+TrainingStep::TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache)
+    : trained_(&trained),
+      data_(&data),
+      cache_(&cache),
+      tape_(arena_, Stream()),
+      inner_(arena_, Stream()),
+      grad_({trained.editor->parameters().count()}, trained.editor->dtype()) {}
+
+/// Adds scale * sum_b(weight_b * lambda_{b, requirement} * term_b) to the loss; requirement -1: without a lambda.
 void TrainingStep::add_loss(Variable term, double scale, std::int64_t requirement) {
   const std::int64_t networks = term.extent(0), requirements = static_cast<std::int64_t>(trained_->config.lambda.size());
-  const double sum = std::accumulate(weight_.begin(), weight_.end(), 0.0);
   const TensorView coefficient = arena_.tensor({networks}, term.dtype());
   for (std::int64_t n = 0; n < networks; ++n) {
     const auto at = static_cast<std::size_t>(n);
-    const double lambda = requirement < 0 ? 1.0 : lambda_[static_cast<std::size_t>(n * requirements + requirement)];
-    coefficient.as<float>()[n] = static_cast<float>(scale * weight_[at] * lambda / sum);
+    const double lambda = requirement < 0 ? 1.0 : batch_->lambda[static_cast<std::size_t>(n * requirements + requirement)];
+    coefficient.as<float>()[n] = static_cast<float>(scale * batch_->weight[at] * lambda);
   }
   const Variable part = op::weighted_sum(tape_, term, coefficient);
   terms_.total = terms_.total ? op::add(tape_, terms_.total, part) : part;
@@ -97,7 +114,8 @@ void TrainingStep::add_loss(Variable term, double scale, std::int64_t requiremen
 
 const LossTerms& TrainingStep::run(const Batch& batch) {
   const EditorConfig& config = trained_->config;
-  Editor& editor = *trained_->editor;
+  const Editor& editor = *trained_->editor;
+  batch_ = &batch;
   tape_.reset();
   tape_.set_recording(batch.training);
   networks_.clear();
@@ -109,6 +127,9 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
   inputs.training = batch.training;
   inputs.noise_seed = config.seed;
   inputs.noise_step = batch.step;
+  inputs.noise_shard = batch.shard;
+  inputs.inner = &inner_;
+  inputs.grad = grad_;
   RowBatch probe_rows;
   if (config.shape.passes > 1) {
     probe_rows = batch.probe_sampler->draw(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
@@ -120,18 +141,6 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
   const RowBatch rows = batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
   const TensorView original = original_logits(tape_, inputs, rows);
   const std::size_t requirements = config.lambda.size(), passes = passes_.size();
-  lambda_ = batch.lambda;
-  weight_.clear();
-  for (std::size_t n = 0; n < networks_.size(); ++n) {
-    double log_sum = 0.0;
-    int on = 0;
-    for (std::size_t r = 0; r < requirements; ++r)
-      if (const double lambda = batch.lambda[n * requirements + r]; lambda > 0.0) {
-        log_sum += std::log(lambda);
-        ++on;
-      }
-    weight_.push_back(on ? std::exp(-config.balance * log_sum / on) : 1.0);
-  }
   terms_.total = {};
   terms_.divergence.resize(passes);
   terms_.requirement.resize(passes);
@@ -159,6 +168,10 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
                                : gates.features ? pass.feature_barrier : Variable();
       if (barrier) add_loss(barrier, config.barrier, static_cast<std::int64_t>(r));
     }
+  }
+  if (batch.training) {
+    kernels::fill({.y = grad_, .value = 0.0}, Stream());
+    tape_.backward(terms_.total);
   }
   return terms_;
 }

@@ -41,45 +41,50 @@ struct LossTerms {
   std::vector<std::vector<Variable>> requirement;  // per pass, per requirement: (networks)
 };
 
-/// Builds the batches and losses of training and validation. Everything a step needs lives in its arena; a steady-state
-/// step allocates nothing.
+/// Networks of a batch that one thread takes from their features to their gradients. Cuts depend on the batch alone, so
+/// that sums come out the same for any number of threads.
+inline constexpr int kShardNetworks = 4;
+
+/// Weight of every network's loss: the geometric mean of its weights in force, to the power -balance. lambda (networks,
+/// requirements) row-major -> (networks).
+void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance, std::vector<double>& weight);
+
+/// Builds losses, of training and validation, for the networks of one shard. Everything a step needs lives in its arena;
+/// a steady-state step allocates nothing.
 class TrainingStep {
  public:
   /// The arguments outlive this.
-  TrainingStep(TrainedEditor& trained, const EditorData& data, const ProbeCache& cache);
+  TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache);
 
-  /// Runs editor and loss on the networks `picks` of the cache: `lambda` (picks, requirements) row-major, probes on rows
-  /// drawn by `probe_rows`, the loss on rows drawn by `loss_rows`. `tape` is reset first.
   struct Batch {
-    std::span<const int> picks;
-    std::span<const double> lambda;
+    std::span<const int> picks;      // networks of the cache
+    std::span<const double> lambda;  // (picks, requirements) row-major
+    std::span<const double> weight;  // (picks): of each network's loss, over all shards adding up to 1
     const RowSampler* probe_sampler;
     const RowSampler* loss_sampler;
     RandomStream probe_stream, loss_stream;
     std::int64_t probe_rows, probe_cell_rows, rows, cell_rows;
     bool training;
-    std::uint32_t step;
+    std::uint32_t step, shard;
   };
+  /// Runs editor and loss; when training, also adds the gradient of the parameters to `grad()`, cleared first.
   const LossTerms& run(const Batch& batch);
 
-  Tape& tape() { return tape_; }
-  Arena& arena() { return arena_; }
-  /// lambda^-balance of every network of the last batch.
-  std::span<const double> weights() const { return weight_; }
+  const TensorView& grad() const { return grad_.view(); }  // (parameters)
 
  private:
   void add_loss(Variable term, double scale, std::int64_t requirement);
 
-  TrainedEditor* trained_;
+  const TrainedEditor* trained_;
   const EditorData* data_;
   const ProbeCache* cache_;
   Arena arena_;
-  Tape tape_;
+  Tape tape_, inner_;
+  Tensor grad_;
   GraphBatch graph_;
   std::vector<const SubjectNetwork*> networks_;
   std::vector<EditorPass> passes_;
-  std::vector<double> weight_;
-  std::span<const double> lambda_;
+  const Batch* batch_ = nullptr;
   LossTerms terms_;
 };
 

@@ -64,7 +64,8 @@ TEST_CASE("the tape names what it cannot take") {
   const Tensor two({2}, DType::float64), three({3}, DType::float64);
   CHECK_THROWS_WITH(tape.leaf(two, three), "[tape] a leaf of shape (2) was given a gradient of shape (3)");
   CHECK_THROWS_WITH(tape.backward(tape.leaf(two, two)), "[tape] expected a loss of one element, got (2)");
-  CHECK_THROWS_WITH(tape.backward(tape.leaf(two, two), three), Catch::Contains("[accumulate] expected `x` of shape (2)"));
+  CHECK_THROWS_WITH(tape.backward(tape.leaf(two, two), three),
+                    Catch::Contains("[accumulate] expected `x` of shape (2)"));
 }
 
 /// A forward and a backward pass of a small chain of operations.
@@ -75,9 +76,9 @@ class Step {
         tape_(arena_, Stream{}),
         ones_(test::random_tensor({table().node_count, 2 * kWidth}, DType::float32, 1, 0.0, 1.0)) {
     std::uint64_t seed = 1;
-    for (const Shape& shape : {Shape{table().edge_count, kWidth}, Shape{table().node_count, kWidth},
-                               Shape{4 * kWidth, kWidth}, Shape{4 * kWidth}, Shape{kWidth, kWidth},
-                               Shape{kWidth, kWidth}, Shape{table().network_count, 3 * kWidth}}) {
+    for (const Shape& shape :
+         {Shape{table().edge_count, kWidth}, Shape{table().node_count, kWidth}, Shape{4 * kWidth, kWidth},
+          Shape{4 * kWidth}, Shape{kWidth, kWidth}, Shape{kWidth, kWidth}, Shape{table().network_count, 3 * kWidth}}) {
       value_.push_back(test::random_tensor(shape, DType::float32, seed++, 0.5));
       grad_.emplace_back(shape, DType::float32);
     }

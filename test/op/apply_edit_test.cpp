@@ -56,7 +56,8 @@ std::pair<std::vector<double>, std::vector<double>> oracle(const kernels::BlockT
   const double *w = original.weight.as<double>(), *bias = original.bias.as<double>(), *mu = original.mean.as<double>();
   const double *m = in[0].as<double>(), *residual = in[1].as<double>(), *node_gate = in[2].as<double>(),
                *bias_residual = in[3].as<double>();
-  std::vector<double> weight(static_cast<std::size_t>(table.edge_count)), edited(static_cast<std::size_t>(table.node_count));
+  std::vector<double> weight(static_cast<std::size_t>(table.edge_count)),
+      edited(static_cast<std::size_t>(table.node_count));
   for (std::int32_t b = 0; b < table.block_count; ++b) {
     const Block& block = table.block[b];
     const double scale = original.scale.as<double>()[b];
@@ -104,13 +105,13 @@ TEST_CASE("apply_edit has the gradients of finite differences") {
       test::random_batch(large ? test::kRagged : test::kRaggedSmall, Activation::relu, DType::float64, 5);
   const Original original(batch);
   for (int which : {0, 1, 2}) {
-    const auto check = test::gradcheck(
-        random_inputs(batch.table()),
-        [&](Tape& tape, const std::vector<Variable>& in) {
-          const auto results = program(batch.table(), original)(tape, in);
-          return which < 2 ? results[static_cast<std::size_t>(which)] : test::project(tape, results, 11);
-        },
-        {.max_elements = large ? 20 : 200});
+    const auto check = test::gradcheck(random_inputs(batch.table()),
+                                       [&](Tape& tape, const std::vector<Variable>& in) {
+                                         const auto results = program(batch.table(), original)(tape, in);
+                                         return which < 2 ? results[static_cast<std::size_t>(which)]
+                                                          : test::project(tape, results, 11);
+                                       },
+                                       {.max_elements = large ? 20 : 200});
     INFO("result " << which << ": " << check.message);
     CHECK(check.ok);
   }
@@ -120,7 +121,8 @@ TEST_CASE("apply_edit in float32 has the gradients of float64") {
   const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float64, 3);
   const Original original(batch), narrow(original, DType::float32);
   const auto run = [&](DType dtype, const Original& network) {
-    return test::run_op(random_inputs(batch.table()), dtype, program(batch.table(), network), random_grads(batch.table()));
+    return test::run_op(random_inputs(batch.table()), dtype, program(batch.table(), network),
+                        random_grads(batch.table()));
   };
   CHECK(test::gradients_close("apply_edit", run(DType::float32, narrow), run(DType::float64, original)));
 }

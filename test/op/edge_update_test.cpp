@@ -16,8 +16,9 @@ using test::RandomBatch;
 
 /// edge, projection, weight_c, weight_g, modulation.
 std::vector<Tensor> random_inputs(const kernels::BlockTable& table, std::int64_t d, DType dtype = DType::float64) {
-  return {test::random_tensor({table.edge_count, d}, dtype, 1), test::random_tensor({table.node_count, 4 * d}, dtype, 2),
-          test::random_tensor({d, d}, dtype, 3, 0.5), test::random_tensor({d, d}, dtype, 4, 0.5),
+  return {test::random_tensor({table.edge_count, d}, dtype, 1),
+          test::random_tensor({table.node_count, 4 * d}, dtype, 2), test::random_tensor({d, d}, dtype, 3, 0.5),
+          test::random_tensor({d, d}, dtype, 4, 0.5),
           test::random_tensor({table.network_count, 3 * d}, dtype, 5, 0.5, 0.7)};
 }
 
@@ -29,11 +30,13 @@ test::TapeProgram program(const kernels::BlockTable& table) {
 }
 
 std::vector<Tensor> random_grads(const kernels::BlockTable& table, std::int64_t d, DType dtype = DType::float64) {
-  return {test::random_tensor({table.edge_count, d}, dtype, 6), test::random_tensor({table.node_count, 2 * d}, dtype, 7)};
+  return {test::random_tensor({table.edge_count, d}, dtype, 6),
+          test::random_tensor({table.node_count, 2 * d}, dtype, 7)};
 }
 
 /// edge_out and aggregate, weight by weight, from the header's formula.
-std::pair<std::vector<double>, std::vector<double>> oracle(const kernels::BlockTable& table, const std::vector<Tensor>& in) {
+std::pair<std::vector<double>, std::vector<double>> oracle(const kernels::BlockTable& table,
+                                                           const std::vector<Tensor>& in) {
   const test::Matrix edge(in[0]), projection(in[1]), weight_c(in[2]), weight_g(in[3]), modulation(in[4]);
   const std::int64_t d = edge.width;
   test::Matrix out(table.edge_count, d), aggregate(table.node_count, 2 * d);
@@ -97,12 +100,11 @@ TEST_CASE("edge_update has the gradients of finite differences") {
 
 TEST_CASE("edge_update has the gradients of finite differences across chunks") {
   const RandomBatch batch = test::random_batch({{5, 90, 70, 2}}, Activation::relu, DType::float64, 5);
-  const auto check = test::gradcheck(
-      random_inputs(batch.table(), 3),
-      [&](Tape& tape, const std::vector<Variable>& in) {
-        return test::project(tape, program(batch.table())(tape, in), 11);
-      },
-      {.max_elements = 12});
+  const auto check = test::gradcheck(random_inputs(batch.table(), 3),
+                                     [&](Tape& tape, const std::vector<Variable>& in) {
+                                       return test::project(tape, program(batch.table())(tape, in), 11);
+                                     },
+                                     {.max_elements = 12});
   INFO(check.message);
   CHECK(check.ok);
 }

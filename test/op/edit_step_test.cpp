@@ -104,7 +104,8 @@ TEST_CASE("edit_step gives the same bits for any number of threads") {
     CHECK(test::same_bits(one, run));
   }
   const test::OpRun exact = test::run_op(in, DType::float64, program(n, {true, true, 2}), grads);
-  CHECK(test::gradients_close("edit_step", test::run_op(in, DType::float32, program(n, {true, true, 2}), grads), exact));
+  CHECK(
+      test::gradients_close("edit_step", test::run_op(in, DType::float32, program(n, {true, true, 2}), grads), exact));
 }
 
 TEST_CASE("edit_step: nothing to move, and mistakes name the argument") {

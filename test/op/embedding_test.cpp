@@ -46,9 +46,8 @@ TEST_CASE("embedding_add agrees with a loop over rows") {
 
 TEST_CASE("embedding_add has the gradients of finite differences") {
   const Tensor index = random_index(20, 5);
-  const auto check = test::gradcheck(random_inputs(20, 5), [&](Tape& tape, const std::vector<Variable>& in) {
-    return program(index)(tape, in)[0];
-  });
+  const auto check = test::gradcheck(
+      random_inputs(20, 5), [&](Tape& tape, const std::vector<Variable>& in) { return program(index)(tape, in)[0]; });
   INFO(check.message);
   CHECK(check.ok);
 }

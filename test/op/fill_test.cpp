@@ -24,7 +24,8 @@ TEST_CASE("fill sets every element, accumulate adds a multiple") {
 }
 
 TEST_CASE("fill and accumulate: no elements, and mistakes name the argument") {
-  const Tensor none({0}, DType::float32), three({3}, DType::float32), four({4}, DType::float32), wide({3}, DType::float64);
+  const Tensor none({0}, DType::float32), three({3}, DType::float32), four({4}, DType::float32),
+      wide({3}, DType::float64);
   CHECK_NOTHROW(kernels::fill({.y = none, .value = 1.0}, Stream{}));
   CHECK_NOTHROW(kernels::accumulate({.x = none, .y = none}, Stream{}));
   CHECK_THROWS_WITH(kernels::accumulate({.x = four, .y = three}, Stream{}),

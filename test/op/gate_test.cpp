@@ -17,17 +17,11 @@ constexpr std::int64_t kCount = 5000;
 const std::vector<std::int64_t> kOffsets = {0, 1, 700, 700, kCount};  // one logit, many, none
 constexpr std::int32_t kSegments = 4;
 
-kernels::Segments segments() {
-  return {kOffsets.data(), kSegments};
-}
+kernels::Segments segments() { return {kOffsets.data(), kSegments}; }
 
 /// Within the bounds for the most part, some beyond.
-Tensor random_logits(DType dtype = DType::float64) {
-  return test::random_tensor({kCount}, dtype, 1, 2.5);
-}
-Tensor random_noise(DType dtype) {
-  return test::random_tensor({kCount}, dtype, 2, 1.5);
-}
+Tensor random_logits(DType dtype = DType::float64) { return test::random_tensor({kCount}, dtype, 1, 2.5); }
+Tensor random_noise(DType dtype) { return test::random_tensor({kCount}, dtype, 2, 1.5); }
 
 test::TapeProgram program(const op::GateOptions& options) {
   return [options](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
@@ -41,9 +35,7 @@ std::vector<Tensor> random_grads() {
           test::random_tensor({kSegments}, DType::float64, 5)};
 }
 
-double sigmoid(double x) {
-  return 1.0 / (1.0 + std::exp(-x));
-}
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 struct Expected {
   std::vector<double> gate, penalty, barrier, grad_logit;
@@ -106,8 +98,8 @@ TEST_CASE("gate: values, penalty, barrier and the documented gradients") {
                                 .bound = 3.0,
                                 .noise = noisy ? noise.view() : TensorView{}};
   const test::OpRun run = test::run_op({logit}, dtype, program(options), random_grads());
-  const Expected expected = oracle(options, test::values(logit),
-                                   noisy ? test::values(noise) : std::vector<double>(kCount), random_grads());
+  const Expected expected =
+      oracle(options, test::values(logit), noisy ? test::values(noise) : std::vector<double>(kCount), random_grads());
   CHECK(test::close("gate", run.outputs[0], expected.gate));
   CHECK(test::close("gate", run.outputs[1], expected.penalty));
   CHECK(test::close("gate", run.outputs[2], expected.barrier));
@@ -118,8 +110,8 @@ TEST_CASE("gate: values, penalty, barrier and the documented gradients") {
 
 TEST_CASE("gate: hard-concrete gates in training close and open exactly") {
   const Tensor logit = random_logits(), noise = random_noise(DType::float32);
-  const auto run = test::run_op(
-      {logit}, DType::float32, program({.kind = GateKind::hard_concrete, .training = true, .noise = noise}), {});
+  const auto run = test::run_op({logit}, DType::float32,
+                                program({.kind = GateKind::hard_concrete, .training = true, .noise = noise}), {});
   const std::vector<double> gates = test::values(run.outputs[0]);
   CHECK(std::count(gates.begin(), gates.end(), 0.0) > 100);
   CHECK(std::count(gates.begin(), gates.end(), 1.0) > 100);
@@ -141,10 +133,10 @@ TEST_CASE("gate: what is smooth has the gradients of finite differences") {
 
 TEST_CASE("gate: the penalty of straight-through gates has the gradients of finite differences") {
   const kernels::Segments all = {kOffsets.data(), 1};
-  const auto check =
-      test::gradcheck({test::make_tensor({1}, DType::float64, {0.3})}, [&](Tape& tape, const std::vector<Variable>& in) {
-        return op::gate(tape, in[0], all, {.training = true}).penalty;
-      });
+  const auto check = test::gradcheck({test::make_tensor({1}, DType::float64, {0.3})},
+                                     [&](Tape& tape, const std::vector<Variable>& in) {
+                                       return op::gate(tape, in[0], all, {.training = true}).penalty;
+                                     });
   INFO(check.message);
   CHECK(check.ok);
 }
@@ -171,14 +163,14 @@ TEST_CASE("gate: a segment has the same bits alone, in a batch and for any numbe
     own.noise = slice_rows(noise, first, count);
     const auto rows = [&](const TensorView& x) { return test::convert(slice_rows(x, first, count), x.dtype); };
     const std::vector<Tensor> grads = random_grads();
-    const test::OpRun single = test::run_op(
-        {rows(logit)}, dtype,
-        [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-          const op::GateResult result = op::gate(tape, in[0], {offset.data(), 1}, own);
-          return {result.gate, result.penalty, result.barrier};
-        },
-        {rows(grads[0]), test::convert(slice_rows(grads[1], s, 1), dtype),
-         test::convert(slice_rows(grads[2], s, 1), dtype)});
+    const test::OpRun single =
+        test::run_op({rows(logit)}, dtype,
+                     [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+                       const op::GateResult result = op::gate(tape, in[0], {offset.data(), 1}, own);
+                       return {result.gate, result.penalty, result.barrier};
+                     },
+                     {rows(grads[0]), test::convert(slice_rows(grads[1], s, 1), dtype),
+                      test::convert(slice_rows(grads[2], s, 1), dtype)});
     CHECK(test::same_bits(single.outputs[0], rows(all.outputs[0])));
     CHECK(test::same_bits(single.outputs[1], slice_rows(all.outputs[1], s, 1)));
     CHECK(test::same_bits(single.outputs[2], slice_rows(all.outputs[2], s, 1)));
@@ -188,7 +180,8 @@ TEST_CASE("gate: a segment has the same bits alone, in a batch and for any numbe
 
 TEST_CASE("gate: mistakes name the argument") {
   const auto error_with = [](const op::GateOptions& options, std::int64_t count) {
-    return test::error_of([&] { test::run_op({Tensor({count}, DType::float64)}, DType::float64, program(options), {}); });
+    return test::error_of(
+        [&] { test::run_op({Tensor({count}, DType::float64)}, DType::float64, program(options), {}); });
   };
   CHECK(error_with({}, kCount).empty());
   CHECK_THAT(error_with({}, 7), Catch::Contains("[gate] segments cover 5000 logits of 7"));
@@ -211,8 +204,8 @@ TEST_CASE("logistic_noise is the named sequence for any number of threads") {
     mean += value / static_cast<double>(count);
     squares += value * value / static_cast<double>(count);
   }
-  CHECK(worst < 4e-6);                                // a float's logarithm on either side
-  CHECK(std::fabs(mean) < 0.1);                       // 5 standard errors
+  CHECK(worst < 4e-6);           // a float's logarithm on either side
+  CHECK(std::fabs(mean) < 0.1);  // 5 standard errors
   CHECK(std::fabs(squares - std::acos(-1.0) * std::acos(-1.0) / 3.0) < 0.3);
   for (int threads : {1, 3}) {
     const test::ThreadCount several(threads);

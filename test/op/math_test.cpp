@@ -17,7 +17,8 @@ template <class Body>
 void sweep(float low, float high, const Body& body, std::uint32_t stride = 997) {
   std::uint32_t first = std::bit_cast<std::uint32_t>(low), last = std::bit_cast<std::uint32_t>(high);
   if (first > last) std::swap(first, last);
-  for (std::uint64_t bits = first; bits <= last; bits += stride) body(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  for (std::uint64_t bits = first; bits <= last; bits += stride)
+    body(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   body(high);
 }
 
@@ -37,9 +38,7 @@ double worst_of(float high, const Error& error) {
   return worst;
 }
 
-double ulp(double exact) {
-  return std::ldexp(1.0, std::ilogb(exact) - 23);
-}
+double ulp(double exact) { return std::ldexp(1.0, std::ilogb(exact) - 23); }
 
 TEST_CASE("exponential: below 2 ulp, clamped beyond its range") {
   double worst = 0.0;
@@ -83,7 +82,8 @@ TEST_CASE("hyperbolic_tangent: absolute error below 2e-7") {
 }
 
 TEST_CASE("sigmoid: absolute error below 1.2e-7") {
-  const double worst = worst_of(1e30f, [](float x) { return double{kernels::sigmoid(x)} - 1.0 / (1.0 + std::exp(-double{x})); });
+  const double worst =
+      worst_of(1e30f, [](float x) { return double{kernels::sigmoid(x)} - 1.0 / (1.0 + std::exp(-double{x})); });
   CAPTURE(worst);
   CHECK(worst < 1.2e-7);
   CHECK(kernels::sigmoid(0.0f) == 0.5f);
@@ -93,9 +93,8 @@ TEST_CASE("sigmoid: absolute error below 1.2e-7") {
 
 TEST_CASE("silu and its slope: error below 2.5e-7 max(1, |x|)") {
   const auto scale = [](float x) { return std::max(1.0, std::fabs(double{x})); };
-  const double value = worst_of(1e6f, [&](float x) {
-    return (double{kernels::silu(x)} - double{x} / (1.0 + std::exp(-double{x}))) / scale(x);
-  });
+  const double value = worst_of(
+      1e6f, [&](float x) { return (double{kernels::silu(x)} - double{x} / (1.0 + std::exp(-double{x}))) / scale(x); });
   const double slope = worst_of(1e6f, [&](float x) {
     const double s = 1.0 / (1.0 + std::exp(-double{x}));
     return (double{kernels::silu_slope(x)} - s * (1.0 + double{x} * (1.0 - s))) / scale(x);

@@ -87,10 +87,10 @@ TEST_CASE("node_update has the gradients of finite differences") {
   const bool large = GENERATE(false, true);
   const RandomBatch batch =
       test::random_batch(large ? with_large() : test::kRaggedSmall, Activation::relu, DType::float64, 5);
-  const auto check = test::gradcheck(
-      random_inputs(batch.table()),
-      [&](Tape& tape, const std::vector<Variable>& in) { return program(batch.table())(tape, in)[0]; },
-      {.max_elements = large ? 15 : 200});
+  const auto check =
+      test::gradcheck(random_inputs(batch.table()),
+                      [&](Tape& tape, const std::vector<Variable>& in) { return program(batch.table())(tape, in)[0]; },
+                      {.max_elements = large ? 15 : 200});
   INFO(check.message);
   CHECK(check.ok);
 }

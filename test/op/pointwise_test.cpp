@@ -24,14 +24,10 @@ test::TapeProgram program(PointwiseOp op) {
 std::pair<double, double> exact(PointwiseOp op, double x) {
   const double s = 1.0 / (1.0 + std::exp(-x)), t = std::tanh(x);
   switch (op) {
-    case PointwiseOp::relu:
-      return {std::max(x, 0.0), x > 0.0 ? 1.0 : 0.0};
-    case PointwiseOp::silu:
-      return {x * s, s + x * s * (1.0 - s)};
-    case PointwiseOp::tanh:
-      return {t, 1.0 - t * t};
-    default:
-      return {s, s * (1.0 - s)};
+    case PointwiseOp::relu: return {std::max(x, 0.0), x > 0.0 ? 1.0 : 0.0};
+    case PointwiseOp::silu: return {x * s, s + x * s * (1.0 - s)};
+    case PointwiseOp::tanh: return {t, 1.0 - t * t};
+    default: return {s, s * (1.0 - s)};
   }
 }
 
@@ -73,7 +69,8 @@ TEST_CASE("pointwise: relu is 0 with slope 0 at 0, and large arguments stay fini
 
 TEST_CASE("pointwise gives the same bits for any number of threads") {
   const PointwiseOp op = GENERATE(from_range(std::begin(kOps), std::end(kOps)));
-  const Tensor x = test::random_tensor({50000}, DType::float32, 1), grad = test::random_tensor({50000}, DType::float32, 2);
+  const Tensor x = test::random_tensor({50000}, DType::float32, 1),
+               grad = test::random_tensor({50000}, DType::float32, 2);
   test::OpRun one;
   for (int threads : {1, 2, 3}) {
     const test::ThreadCount several(threads);
@@ -88,7 +85,8 @@ TEST_CASE("pointwise: no elements, and mistakes name the argument") {
                                          {Tensor({0, 3}, DType::float64)});
   CHECK(empty.outputs[0].view().shape == Shape{0, 3});
   const Tensor x({4}, DType::float32), y({5}, DType::float32), index({4}, DType::int32);
-  CHECK_THROWS_WITH(kernels::pointwise_forward({.x = x, .y = y}, Stream{}), "[pointwise] expected `y` of shape (4), got (5)");
+  CHECK_THROWS_WITH(kernels::pointwise_forward({.x = x, .y = y}, Stream{}),
+                    "[pointwise] expected `y` of shape (4), got (5)");
   CHECK_THROWS_WITH(kernels::pointwise_forward({.x = index, .y = index}, Stream{}),
                     "[pointwise] expected float32 or float64, got int32");
   CHECK_THROWS_WITH(kernels::pointwise_backward({.forward = {.x = x, .y = x}, .grad_y = x}, Stream{}),

@@ -54,14 +54,14 @@ TEST_CASE("segment_mean and segment_add have the gradients of finite differences
 }
 
 TEST_CASE("segment_add gives a gradient to its term alone") {
-  const Tensor x = test::random_tensor({13, 3}, DType::float64, 1), term = test::random_tensor({4, 3}, DType::float64, 2);
+  const Tensor x = test::random_tensor({13, 3}, DType::float64, 1),
+               term = test::random_tensor({4, 3}, DType::float64, 2);
   const Tensor grad = test::random_tensor({13, 3}, DType::float64, 3);
-  const test::OpRun run = test::run_op(
-      {x, term}, DType::float64,
-      [](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-        return {op::segment_add(tape, tape.detach(in[0]), in[1], segments(kFew))};
-      },
-      {grad});
+  const test::OpRun run = test::run_op({x, term}, DType::float64,
+                                       [](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+                                         return {op::segment_add(tape, tape.detach(in[0]), in[1], segments(kFew))};
+                                       },
+                                       {grad});
   CHECK(test::largest(test::values(run.gradients[0])) == 0.0);
   CHECK(test::values(slice_rows(run.gradients[1], 0, 1)) == test::values(slice_rows(grad, 0, 1)));
 }
@@ -73,12 +73,12 @@ TEST_CASE("weighted_sum and add agree with sums, and have their gradients") {
   const test::TapeProgram sum = [](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
     return {op::add(tape, in[0], in[1])};
   };
-  const test::OpRun run = test::run_op(
-      {x, y}, dtype,
-      [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-        return {op::weighted_sum(tape, op::add(tape, in[0], in[1]), weight), sum(tape, in)[0]};
-      },
-      {test::make_tensor({1}, DType::float64, {1.5})});
+  const test::OpRun run =
+      test::run_op({x, y}, dtype,
+                   [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+                     return {op::weighted_sum(tape, op::add(tape, in[0], in[1]), weight), sum(tape, in)[0]};
+                   },
+                   {test::make_tensor({1}, DType::float64, {1.5})});
   double expected = 0.0, magnitude = 0.0;
   std::vector<double> sums, grads;
   for (std::int64_t i = 0; i < 5000; ++i) {
@@ -95,16 +95,18 @@ TEST_CASE("weighted_sum and add agree with sums, and have their gradients") {
 }
 
 TEST_CASE("add sends two gradients to a variable it is given twice") {
-  const test::OpRun run = test::run_op(
-      {test::make_tensor({2}, DType::float64, {1.0, 2.0})}, DType::float64,
-      [](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> { return {op::add(tape, in[0], in[0])}; },
-      {test::make_tensor({2}, DType::float64, {3.0, 5.0})});
+  const test::OpRun run = test::run_op({test::make_tensor({2}, DType::float64, {1.0, 2.0})}, DType::float64,
+                                       [](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+                                         return {op::add(tape, in[0], in[0])};
+                                       },
+                                       {test::make_tensor({2}, DType::float64, {3.0, 5.0})});
   CHECK(test::values(run.outputs[0]) == std::vector<double>{2.0, 4.0});
   CHECK(test::values(run.gradients[0]) == std::vector<double>{6.0, 10.0});
 }
 
 TEST_CASE("reductions give the same bits for any number of threads") {
-  const Tensor x = test::random_tensor({1000, 5}, DType::float32, 1), term = test::random_tensor({4, 5}, DType::float32, 2);
+  const Tensor x = test::random_tensor({1000, 5}, DType::float32, 1),
+               term = test::random_tensor({4, 5}, DType::float32, 2);
   const std::vector<Tensor> grads = {test::random_tensor({4, 5}, DType::float32, 3),
                                      test::random_tensor({1000, 5}, DType::float32, 4)};
   test::OpRun one;
@@ -120,8 +122,9 @@ TEST_CASE("reductions give the same bits for any number of threads") {
 
 TEST_CASE("reductions: no segments, and mistakes name the argument") {
   const std::vector<std::int64_t> none = {0};
-  const test::OpRun empty = test::run_op({Tensor({0, 3}, DType::float64), Tensor({0, 3}, DType::float64)}, DType::float64,
-                                         program(none), {Tensor({0, 3}, DType::float64), Tensor({0, 3}, DType::float64)});
+  const test::OpRun empty =
+      test::run_op({Tensor({0, 3}, DType::float64), Tensor({0, 3}, DType::float64)}, DType::float64, program(none),
+                   {Tensor({0, 3}, DType::float64), Tensor({0, 3}, DType::float64)});
   CHECK(empty.outputs[0].count() == 0);
 
   const auto error_with = [](Shape x, Shape term) {

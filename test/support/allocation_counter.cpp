@@ -8,15 +8,24 @@ namespace {
 std::atomic<std::size_t> allocations{0};
 }
 
-// Replaces the forms that the others call by default. The aligned ones are left alone: nothing here is over-aligned
-// except amend's own buffers, which allocation_count() counts.
-void* operator new(std::size_t bytes) {
+// All forms but the aligned ones, so that what one allocates another one can free, under the sanitizers too. Nothing
+// here is over-aligned except amend's own buffers, which allocation_count() counts.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* data = std::malloc(bytes ? bytes : 1)) return data;
+  return std::malloc(bytes ? bytes : 1);
+}
+void* operator new(std::size_t bytes) {
+  if (void* data = operator new(bytes, std::nothrow)) return data;
   throw std::bad_alloc();
 }
+void* operator new[](std::size_t bytes) { return operator new(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return operator new(bytes, std::nothrow); }
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+void operator delete(void* data, const std::nothrow_t&) noexcept { std::free(data); }
+void operator delete[](void* data) noexcept { std::free(data); }
+void operator delete[](void* data, std::size_t) noexcept { std::free(data); }
+void operator delete[](void* data, const std::nothrow_t&) noexcept { std::free(data); }
 
 namespace amend::test {
 
