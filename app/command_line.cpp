@@ -23,7 +23,7 @@ constexpr char kFooter[] = R"(Results go to stdout, messages to stderr; --json p
 
 Exit codes:
   0  done
-  1  internal failure
+  1  internal failure; `amend demo`: the edit did not help
   2  mistake in the command line, a configuration or a file
   3  `amend audit`: a limit is not met
 
@@ -83,8 +83,9 @@ void check_names(const CLI::App& app, int argc, const char* const* argv) {
 }
 
 int parse_and_act(int argc, const char* const* argv, Session& session) {
-  CLI::App app("Edits trained neural networks so that they meet requirements: fewer features, fewer weights, fairer "
-               "answers.");
+  CLI::App app(
+      "Edits trained neural networks so that they meet requirements: fewer features, fewer weights, fairer "
+      "answers.");
   build(app, session);
   check_names(app, argc, argv);
   try {

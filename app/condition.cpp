@@ -88,15 +88,17 @@ EditCondition parse_condition(const TrainedEditor& editor, const std::vector<std
   }
   for (const std::string& text : lambdas) {
     const Assignment assignment = parse_assignment(text, "--lambda", std::numeric_limits<double>::infinity());
-    if (!std::isfinite(assignment.value)) fail_input("--lambda", "expected a finite number for `", assignment.name, "`");
+    if (!std::isfinite(assignment.value))
+      fail_input("--lambda", "expected a finite number for `", assignment.name, "`");
     const std::size_t r = place(assignment, "--lambda");
     const LambdaRange& range = editor.config.lambda[r];
     condition.lambda[r] = assignment.value;
     condition.strength[r] = strength_of(assignment.value, range);
     if (assignment.value > 0.0 && (assignment.value < range.low || assignment.value > range.high))
-      condition.warnings.push_back(fmt::format("warning: lambda {:g} for `{}` is outside the range the editor was "
-                                               "trained for, {:g} .. {:g}; the edit may be poor",
-                                               assignment.value, assignment.name, range.low, range.high));
+      condition.warnings.push_back(
+          fmt::format("warning: lambda {:g} for `{}` is outside the range the editor was "
+                      "trained for, {:g} .. {:g}; the edit may be poor",
+                      assignment.value, assignment.name, range.low, range.high));
   }
   if (strengths.empty() && lambdas.empty()) {
     std::string known;

@@ -20,8 +20,8 @@ std::string accuracy_words(double from, double to) {
 }
 
 std::string line(const std::string& name, const std::string& strengths, const DemoMeasure& measure) {
-  return fmt::format("  {:<30}{:>9}{:>10.1f}{:>12.1f}{:>14.4f}{:>12.3f}\n", name, strengths, 100.0 * measure.nonzero_share,
-                     100.0 * measure.accuracy, measure.divergence, measure.gap);
+  return fmt::format("  {:<30}{:>9}{:>10.1f}{:>12.1f}{:>14.4f}{:>12.3f}\n", name, strengths,
+                     100.0 * measure.nonzero_share, 100.0 * measure.accuracy, measure.divergence, measure.gap);
 }
 
 Json json_of(const DemoMeasure& measure) {
@@ -58,7 +58,8 @@ DemoVerdict verdict(const DemoReport& report) {
         "{:.0f}%, and the gap between groups {} and {} shrank from {:.3f} to {:.3f}, {}; pruned to the same size the "
         "usual way they {} and the gap is {:.3f}.",
         report.edit_milliseconds, report.networks, 100.0 * after.nonzero_share, 100.0 * before.nonzero_share,
-        report.groups.front(), report.groups.back(), before.gap, after.gap, accuracy_words(before.accuracy, after.accuracy),
+        report.groups.front(), report.groups.back(), before.gap, after.gap,
+        accuracy_words(before.accuracy, after.accuracy),
         baseline.accuracy < before.accuracy - 5e-4
             ? fmt::format("lose {:.1f} points", 100.0 * (before.accuracy - baseline.accuracy))
             : std::string("keep their accuracy"),
@@ -66,29 +67,32 @@ DemoVerdict verdict(const DemoReport& report) {
   else if (closer)
     result.sentence = fmt::format(
         "The edit did not make these networks fairer at an acceptable accuracy (gap {:.3f} before, {:.3f} after), but "
-        "with {:.0f}% of their weights {} networks that the editor had never seen answer more like before than networks "
+        "with {:.0f}% of their weights {} networks that the editor had never seen answer more like before than "
+        "networks "
         "pruned to the same size the usual way: {:.4f} nats away instead of {:.4f}.",
         before.gap, after.gap, 100.0 * alone->edited.nonzero_share, report.networks, alone->edited.divergence,
         alone->baseline.divergence);
   else
     result.sentence = fmt::format(
-        "The edit did not help: with {:.0f}% of their weights the networks have {:.1f}% accuracy and a gap of {:.3f}; pruned "
+        "The edit did not help: with {:.0f}% of their weights the networks have {:.1f}% accuracy and a gap of {:.3f}; "
+        "pruned "
         "to the same size the usual way, {:.1f}% and {:.3f}.",
         100.0 * after.nonzero_share, 100.0 * after.accuracy, after.gap, 100.0 * baseline.accuracy, baseline.gap);
   return result;
 }
 
 std::string format_report(const DemoReport& report) {
-  std::string out = fmt::format("{} held-out networks on {} held-out rows; means over networks\n\n", report.networks,
-                                report.rows);
-  out += fmt::format("  {:<30}{:>9}{:>10}{:>12}{:>14}{:>12}\n", "", "strength", "weights %", "accuracy %", "change, nats",
-                     "group gap");
+  std::string out =
+      fmt::format("{} held-out networks on {} held-out rows; means over networks\n\n", report.networks, report.rows);
+  out += fmt::format("  {:<30}{:>9}{:>10}{:>12}{:>14}{:>12}\n", "", "strength", "weights %", "accuracy %",
+                     "change, nats", "group gap");
   out += line("original", "", report.original);
   for (const DemoRow& row : report.rows_edited) {
     const bool fair = row.fairness > 0.0;
     out += "\n";
     out += line(fair ? "amend: pruning + fairness" : "amend: pruning",
-                fair ? fmt::format("{:g}, {:g}", row.pruning, row.fairness) : fmt::format("{:g}", row.pruning), row.edited);
+                fair ? fmt::format("{:g}, {:g}", row.pruning, row.fairness) : fmt::format("{:g}", row.pruning),
+                row.edited);
     out += line("OBD + fold, same size", "", row.baseline);
   }
   out += fmt::format(
@@ -97,7 +101,8 @@ std::string format_report(const DemoReport& report) {
       report.groups.front(), report.groups.back());
   const double total = report.population_seconds + report.editor_seconds + report.audit_seconds;
   out += fmt::format(
-      "\n{:.1f} s in all: {:.1f} s for the population, {:.1f} s for one editor ({} networks to learn from), {:.1f} s to edit "
+      "\n{:.1f} s in all: {:.1f} s for the population, {:.1f} s for one editor ({} networks to learn from), {:.1f} s "
+      "to edit "
       "and audit; an edit takes {:.1f} ms.\n\n",
       total, report.population_seconds, report.editor_seconds, report.trained_on, report.audit_seconds,
       report.edit_milliseconds);

@@ -12,8 +12,7 @@ std::string editor_text(const TrainedEditor& trained) {
   for (std::size_t r = 0; r < shape.requirements.size(); ++r)
     out += fmt::format("    {:<20}{:g} .. {:g}\n", shape.requirements[r], trained.config.lambda[r].low,
                        trained.config.lambda[r].high);
-  if (trained.editor->reads_groups())
-    out += fmt::format("  groups: {}\n", fmt::join(trained.config.sensitive, " & "));
+  if (trained.editor->reads_groups()) out += fmt::format("  groups: {}\n", fmt::join(trained.config.sensitive, " & "));
   out += fmt::format("  {} parameters: {} message layers, {} passes, node width {}, edge width {}\n",
                      trained.editor->parameters().count(), shape.messages, shape.passes, shape.node_width,
                      shape.edge_width);

@@ -9,11 +9,11 @@ namespace amend {
 
 /// What the commands of one command line share.
 struct Session {
-  std::ostream& out;           // data
-  std::ostream& err;           // messages
-  bool progress = false;       // bars on stderr: it is a terminal
-  bool color = false;          // stdout is a terminal that takes colours
-  int width = 100;             // columns of stdout
+  std::ostream& out;            // data
+  std::ostream& err;            // messages
+  bool progress = false;        // bars on stderr: it is a terminal
+  bool color = false;           // stdout is a terminal that takes colours
+  int width = 100;              // columns of stdout
   std::function<int()> action;  // the command that was chosen; set while the line is read, called afterwards
 
   /// A message to the user: one line on `err`.

@@ -9,7 +9,8 @@ namespace amend::kernels {
 ///   w' = S_j N_i m_ij (w + scale_l residual_ij)
 ///   b' = N_i (b + sum_j (w - w') mu_j + scale_l bias_residual_i)
 ///
-/// What a removed weight contributed on average is folded into the bias.
+/// What a removed weight contributed on average is folded into the bias. A weight that is exactly 0 stays 0: an edit
+/// never adds a connection, so that what was pruned stays pruned and a feature that was not read is not read.
 struct ApplyEdit {
   BlockTable table;
   TensorView weight;         // (edges)

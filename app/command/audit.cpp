@@ -16,7 +16,8 @@
 namespace amend {
 namespace {
 
-constexpr char kFooter[] = R"(Limits hold for every network, or with --mean for the mean over them; they are held against point estimates.
+constexpr char kFooter[] =
+    R"(Limits hold for every network, or with --mean for the mean over them; they are held against point estimates.
 Exit code 3 when one is not met, or cannot be shown to be met for lack of rows.
 
 Examples:
@@ -155,8 +156,7 @@ void add_limits(CLI::App& command, AuditLimits& limits) {
   add("--max-features", limits.max_features, "Features really used")->check(CLI::NonNegativeNumber);
   add("--max-nonzero-share", limits.max_nonzero_share, "Share of weights that are not zero: 0 .. 1")
       ->check(CLI::NonNegativeNumber);
-  add("--max-live-neurons", limits.max_live_neurons, "Hidden neurons that still matter")
-      ->check(CLI::NonNegativeNumber);
+  add("--max-live-neurons", limits.max_live_neurons, "Hidden neurons that still matter")->check(CLI::NonNegativeNumber);
 }
 
 }  // namespace
@@ -183,7 +183,8 @@ void add_audit_command(CLI::App& app, Session& session) {
   command.add_flag("--json", options->json, "Print the report as JSON");
   options->compute.add_to(command);
   add_limits(command, options->limits);
-  command.callback([options, &session] { session.action = [options, &session] { return run_audit(*options, session); }; });
+  command.callback(
+      [options, &session] { session.action = [options, &session] { return run_audit(*options, session); }; });
 }
 
 }  // namespace amend

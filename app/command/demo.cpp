@@ -24,7 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] = R"(Trains a population of small networks on built-in data about loans (docs/datasets.md), with a bias planted against
+constexpr char kFooter[] =
+    R"(Trains a population of small networks on built-in data about loans (docs/datasets.md), with a bias planted against
 one group, then one editor; edits networks that the editor has never seen and audits them on rows that nobody has.
 The baseline, OBD + fold, removes the weights whose removal costs least by a second-order estimate and makes up for
 their mean in the biases; it gets the same number of weights for every network.

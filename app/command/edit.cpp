@@ -19,7 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] = R"(Strengths go from 0 (off) to 1 (the strongest the editor was trained for); a requirement that is not named is off.
+constexpr char kFooter[] =
+    R"(Strengths go from 0 (off) to 1 (the strongest the editor was trained for); a requirement that is not named is off.
 INPUT is a population folder, or your own model: a .safetensors file with PyTorch's names. Layer order and
 activation come from --model, --activation, model.yaml beside model.safetensors, or the file's metadata.
 
@@ -121,9 +122,8 @@ Outcome edit_model(const Options& options, Work& work) {
 nlohmann::ordered_json outcome_json(const Options& options, const Work& work, const Outcome& outcome) {
   auto networks = nlohmann::ordered_json::array();
   for (const EditResult& result : outcome.results)
-    networks.push_back({{"name", result.network.name},
-                        {"nonzero_share", result.nonzero_share},
-                        {"features", result.features}});
+    networks.push_back(
+        {{"name", result.network.name}, {"nonzero_share", result.nonzero_share}, {"features", result.features}});
   return {{"condition", work.condition.strengths()},
           {"lambda", work.condition.lambdas()},
           {"editor", options.editor},
@@ -147,7 +147,8 @@ std::string outcome_text(const Options& options, const Work& work, const Outcome
                                 results.size() == 1 ? "" : "s", outcome.seconds, 1e3 * outcome.seconds / count);
   out += fmt::format("  condition         {}\n", work.condition.text());
   out += fmt::format("  non-zero weights  {:.1f}%", 100.0 * share);
-  if (results.size() > 1) out += fmt::format(" ({:.1f} .. {:.1f})", 100.0 * low->nonzero_share, 100.0 * high->nonzero_share);
+  if (results.size() > 1)
+    out += fmt::format(" ({:.1f} .. {:.1f})", 100.0 * low->nonzero_share, 100.0 * high->nonzero_share);
   out += fmt::format("\n  features left     {:.{}f} of {}", features, results.size() > 1 ? 1 : 0,
                      work.dataset.features.size());
   if (results.size() == 1) out += fmt::format(": {}", fmt::join(results.front().features, ", "));
@@ -171,8 +172,7 @@ int edit(const Options& options, const Session& session) {
   work.dataset = load_referenced_dataset(options.data, {options.editor, work.editor.dataset_name,
                                                         work.editor.dataset_source, work.editor.dataset_fingerprint});
   work.checksum = file_checksum(options.editor);
-  const Outcome outcome =
-      kind == InputKind::population ? edit_population(options, work) : edit_model(options, work);
+  const Outcome outcome = kind == InputKind::population ? edit_population(options, work) : edit_model(options, work);
   if (options.json)
     session.print(outcome_json(options, work, outcome));
   else

@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] = R"(While it trains, FILE.checkpoint holds what it has learned; it is removed when FILE is written. After an
+constexpr char kFooter[] =
+    R"(While it trains, FILE.checkpoint holds what it has learned; it is removed when FILE is written. After an
 interruption the same command with --resume continues, to the same bits as without one.
 
 Examples:
@@ -38,7 +39,8 @@ void check_checkpoint(const fs::path& checkpoint, const Options& options) {
   const bool exists = fs::exists(checkpoint, error);
   if (options.resume && !exists) fail_input(checkpoint.string(), "no checkpoint to resume from");
   if (!options.resume && exists && !options.force)
-    fail_input(checkpoint.string(), "left by a training that did not end; continue it with --resume, or start again "
+    fail_input(checkpoint.string(),
+               "left by a training that did not end; continue it with --resume, or start again "
                "with --force");
 }
 
@@ -51,9 +53,9 @@ int train(const Options& options, const Session& session) {
   check_output_file(options.out, options.force);
   check_checkpoint(checkpoint, options);
   const Population population = load_population(options.population);
-  const Dataset dataset =
-      load_referenced_dataset(options.data, {options.population, population.dataset_name, population.dataset_source,
-                                             population.dataset_fingerprint});
+  const Dataset dataset = load_referenced_dataset(
+      options.data,
+      {options.population, population.dataset_name, population.dataset_source, population.dataset_fingerprint});
 
   const auto start = std::chrono::steady_clock::now();
   const TrainedEditor trained = train_editor(config, population, dataset, make_requirements,

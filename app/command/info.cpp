@@ -100,8 +100,9 @@ int info(const Options& options, const Session& session) {
   const SafetensorsFile contents = load_safetensors(options.file);
   if (contents.metadata.contains("amend.checkpoint")) {
     const std::string step = metadata_or(contents, "step", "?");
-    return show({{"kind", "checkpoint"}, {"step", step}, {"config", metadata_or(contents, "config", "")}},
-                "checkpoint of an editor's training at step " + step + "; `amend editor train ... --resume` continues\n");
+    return show(
+        {{"kind", "checkpoint"}, {"step", step}, {"config", metadata_or(contents, "config", "")}},
+        "checkpoint of an editor's training at step " + step + "; `amend editor train ... --resume` continues\n");
   }
   if (contents.metadata.contains("amend.editor")) {
     const TrainedEditor editor = load_editor(options.file, make_requirements, Device::cpu());

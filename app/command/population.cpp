@@ -29,7 +29,8 @@ int train(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
   // Populations are trained on the CPU whatever else the machine has.
   const Device device = options.compute.device == "auto" ? Device::cpu() : options.compute.parsed();
-  if (device.is_cuda()) fail_input("--device", "populations are trained on the CPU, got `", options.compute.device, "`");
+  if (device.is_cuda())
+    fail_input("--device", "populations are trained on the CPU, got `", options.compute.device, "`");
   const PopulationConfig config = load_population_config(options.config);
   check_output_population(options.out, options.force);
   const Dataset dataset = load_dataset(config.dataset);

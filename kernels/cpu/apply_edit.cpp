@@ -44,7 +44,8 @@ void forward(const ApplyEdit& a) {
         T fold = 0;
         for (std::int64_t j = 0; j < block.cols; ++j) {
           const std::int64_t source = block.source_offset + j, k = row + j;
-          const T w = e.node_gate[source] * target_gate * e.gate[k] * (e.weight[k] + e.scale[b] * e.residual[k]);
+          const T moved = e.weight[k] == T(0) ? T(0) : e.weight[k] + e.scale[b] * e.residual[k];
+          const T w = e.node_gate[source] * target_gate * e.gate[k] * moved;
           edited_weight[k] = w;
           fold += (e.weight[k] - w) * e.mean[source];
         }
@@ -74,11 +75,13 @@ void backward(const ApplyEditGradient& g) {
         T fold = 0, grad_target = 0;
         for (std::int64_t j = 0; j < block.cols; ++j) {
           const std::int64_t source = block.source_offset + j, k = row + j;
-          const T moved = e.weight[k] + scale * e.residual[k], source_gate = e.node_gate[source], m = e.gate[k];
+          const bool absent = e.weight[k] == T(0);
+          const T moved = absent ? T(0) : e.weight[k] + scale * e.residual[k], source_gate = e.node_gate[source],
+                  m = e.gate[k];
           const T gw = (grad_weight ? grad_weight[k] : T(0)) - gb * target_gate * e.mean[source];
           fold += (e.weight[k] - edited_weight[k]) * e.mean[source];
           if (grad_gate) grad_gate[k] += gw * source_gate * target_gate * moved;
-          if (grad_residual) grad_residual[k] += gw * source_gate * target_gate * m * scale;
+          if (grad_residual && !absent) grad_residual[k] += gw * source_gate * target_gate * m * scale;
           if (grad_node_gate) grad_node_gate[source] += gw * target_gate * m * moved;
           grad_target += gw * source_gate * m * moved;
         }

@@ -66,7 +66,8 @@ std::pair<std::vector<double>, std::vector<double>> oracle(const kernels::BlockT
       double sum = bias[target] + scale * bias_residual[target];
       for (std::int64_t j = 0; j < block.cols; ++j) {
         const std::int64_t e = block.edge_offset + i * block.cols + j, source = block.source_offset + j;
-        const double moved = node_gate[source] * node_gate[target] * m[e] * (w[e] + scale * residual[e]);
+        const double moved =
+            w[e] == 0.0 ? 0.0 : node_gate[source] * node_gate[target] * m[e] * (w[e] + scale * residual[e]);
         weight[static_cast<std::size_t>(e)] = moved;
         sum += (w[e] - moved) * mu[source];
       }

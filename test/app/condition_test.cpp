@@ -1,0 +1,65 @@
+#include "app/condition.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "test/support/data_files.hpp"
+
+using namespace amend;
+using namespace amend::test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+TrainedEditor two_requirements() {
+  TrainedEditor editor;
+  editor.config.shape.requirements = {"pruning", "equalised_odds"};
+  editor.config.lambda = {{0.002, 0.2}, {0.01, 1.0}};
+  return editor;
+}
+
+std::string mistake(const std::vector<std::string>& strengths, const std::vector<std::string>& lambdas = {}) {
+  return input_error([&] { parse_condition(two_requirements(), strengths, lambdas); });
+}
+
+}  // namespace
+
+TEST_CASE("strengths run through the trained range on a logarithmic scale", "[cli]") {
+  const auto condition = parse_condition(two_requirements(), {"equalised_odds=0.5", "pruning=1"}, {});
+  CHECK(condition.lambda[0] == Approx(0.2));
+  CHECK(condition.lambda[1] == Approx(0.1));
+  CHECK(condition.warnings.empty());
+  CHECK(condition.repeated(2) ==
+        std::vector<double>{condition.lambda[0], condition.lambda[1], condition.lambda[0], condition.lambda[1]});
+  CHECK(condition.strengths().dump() == R"({"pruning":1.0,"equalised_odds":0.5})");
+
+  const auto off = parse_condition(two_requirements(), {"pruning=0.5", "equalised_odds=0"}, {});
+  CHECK(off.lambda[1] == 0.0);
+  CHECK(off.lambdas().size() == 1);
+  CHECK_THAT(off.text(), Contains("equalised_odds off"));
+}
+
+TEST_CASE("raw weights may leave the trained range with a warning", "[cli]") {
+  const auto inside = parse_condition(two_requirements(), {"equalised_odds=1"}, {"pruning=0.02"});
+  CHECK(inside.lambda == std::vector<double>{0.02, 1.0});
+  CHECK(inside.strength[0] == Approx(0.5));
+  CHECK(inside.warnings.empty());
+  const auto outside = parse_condition(two_requirements(), {}, {"pruning=0.5"});
+  REQUIRE(outside.warnings.size() == 1);
+  CHECK_THAT(outside.warnings.front(), Contains("outside the range") && Contains("0.002 .. 0.2"));
+  CHECK(parse_condition(two_requirements(), {"pruning=0"}, {}).warnings.size() == 1);
+}
+
+TEST_CASE("a malformed condition is a mistake", "[cli]") {
+  CHECK_THAT(mistake({}), Contains("this editor knows: pruning, equalised_odds"));
+  CHECK_THAT(mistake({"prunning=0.5"}), Contains("did you mean `pruning`?") && Contains("pruning, equalised_odds"));
+  CHECK_THAT(mistake({"pruning"}), Contains("name=value"));
+  CHECK_THAT(mistake({"pruning=1.5"}), Contains("from 0 (off) to 1"));
+  CHECK_THAT(mistake({"pruning=-0.1"}), Contains("from 0 (off) to 1"));
+  CHECK_THAT(mistake({"pruning=nan"}), Contains("from 0 (off) to 1"));
+  CHECK_THAT(mistake({"pruning=0.5x"}), Contains("0.5x"));
+  CHECK_THAT(mistake({"pruning=0.5", "pruning=0.6"}), Contains("given twice"));
+  CHECK_THAT(mistake({"pruning=0.5"}, {"pruning=0.02"}), Contains("given twice"));
+  CHECK_THAT(mistake({}, {"pruning=-1"}), Contains("at least 0"));
+  CHECK_THAT(mistake({}, {"pruning=inf"}), Contains("finite"));
+}
