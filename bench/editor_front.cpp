@@ -1,5 +1,5 @@
-// editor_front: what a trained editor reaches on held-out networks and the audit split, strength by strength, beside the
-// baselines. Prints the tables of docs/results.md; --json writes the same numbers.
+// editor_front: what a trained editor reaches on held-out networks and the audit split, strength by strength, beside
+// the baselines. Prints the tables of docs/results.md; --json writes the same numbers.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -41,15 +41,24 @@ double mean(const std::vector<double>& values) {
 /// One way of editing all held-out networks: a row of the table.
 struct Front {
   std::string name;
-  double strength = 0.0, lambda = 0.0, seconds = 0.0;  // seconds per network
+  double strength = 0.0, lambda = 0.0, seconds = 0.0;            // seconds per network
   std::vector<double> nonzero, features, divergence, drop, gap;  // per network
   double canonical = -1.0;
 
   nlohmann::json json() const {
-    return {{"name", name}, {"strength", strength}, {"lambda", lambda}, {"nonzero_share", mean(nonzero)}, {"features", mean(features)},
-            {"divergence", mean(divergence)}, {"drop_points", mean(drop)}, {"worst_drop", *std::max_element(drop.begin(), drop.end())},
+    return {{"name", name},
+            {"strength", strength},
+            {"lambda", lambda},
+            {"nonzero_share", mean(nonzero)},
+            {"features", mean(features)},
+            {"divergence", mean(divergence)},
+            {"drop_points", mean(drop)},
+            {"worst_drop", *std::max_element(drop.begin(), drop.end())},
             {"losing_over_a_point", std::count_if(drop.begin(), drop.end(), [](double d) { return d > 1.0; })},
-            {"equalised_odds_sum", mean(gap)}, {"canonical_divergence", canonical}, {"seconds_per_network", seconds}, {"networks", drop.size()}};
+            {"equalised_odds_sum", mean(gap)},
+            {"canonical_divergence", canonical},
+            {"seconds_per_network", seconds},
+            {"networks", drop.size()}};
   }
 };
 
@@ -68,25 +77,29 @@ class Referee {
 
   void measure(const Networks& edited, Front& front) const {
     const std::int64_t size = dataset_.audit.count * dataset_.classes;
-    predict_in_chunks(edited, dataset_.audit.input.data(), dataset_.audit.count, dataset_.inputs, [&](const PredictedChunk& chunk) {
-      for (std::int64_t k = 0; k < chunk.count; ++k) {
-        const auto index = static_cast<std::size_t>(chunk.first + k);
-        const auto before = std::span(logits_).subspan(index * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
-        const auto after = chunk.logits.subspan(static_cast<std::size_t>(k * size), static_cast<std::size_t>(size));
-        const auto was = predicted_classes(before, dataset_.classes), is = predicted_classes(after, dataset_.classes);
-        front.drop.push_back(100.0 * (accuracy(was, dataset_.audit.label) - accuracy(is, dataset_.audit.label)));
-        front.divergence.push_back(mean(row_divergence(before, after, dataset_.classes)));
-        if (!names_.empty()) {
-          const auto fairness = fairness_metrics(is, dataset_.audit.label, group_, names_, dataset_.classes);
-          if (fairness.equalised_odds_sum.value) front.gap.push_back(*fairness.equalised_odds_sum.value);
-        }
-        const SubjectNetwork& network = *edited[index];
-        front.nonzero.push_back(static_cast<double>(std::count_if(network.weights.begin(), network.weights.end(), [](float w) { return w != 0.0f; })) /
-                                static_cast<double>(network.weights.size()));
-        const auto used = used_features(network, dataset_.features);
-        front.features.push_back(static_cast<double>(std::count(used.begin(), used.end(), 1)));
-      }
-    });
+    predict_in_chunks(
+        edited, dataset_.audit.input.data(), dataset_.audit.count, dataset_.inputs, [&](const PredictedChunk& chunk) {
+          for (std::int64_t k = 0; k < chunk.count; ++k) {
+            const auto index = static_cast<std::size_t>(chunk.first + k);
+            const auto before =
+                std::span(logits_).subspan(index * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
+            const auto after = chunk.logits.subspan(static_cast<std::size_t>(k * size), static_cast<std::size_t>(size));
+            const auto was = predicted_classes(before, dataset_.classes),
+                       is = predicted_classes(after, dataset_.classes);
+            front.drop.push_back(100.0 * (accuracy(was, dataset_.audit.label) - accuracy(is, dataset_.audit.label)));
+            front.divergence.push_back(mean(row_divergence(before, after, dataset_.classes)));
+            if (!names_.empty()) {
+              const auto fairness = fairness_metrics(is, dataset_.audit.label, group_, names_, dataset_.classes);
+              if (fairness.equalised_odds_sum.value) front.gap.push_back(*fairness.equalised_odds_sum.value);
+            }
+            const SubjectNetwork& network = *edited[index];
+            front.nonzero.push_back(static_cast<double>(std::count_if(network.weights.begin(), network.weights.end(),
+                                                                      [](float w) { return w != 0.0f; })) /
+                                    static_cast<double>(network.weights.size()));
+            const auto used = used_features(network, dataset_.features);
+            front.features.push_back(static_cast<double>(std::count(used.begin(), used.end(), 1)));
+          }
+        });
   }
 
  private:
@@ -98,25 +111,29 @@ class Referee {
 };
 
 void print(const std::vector<Front>& rows) {
-  fmt::print("{:<28} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>5} {:>7} {:>9} {:>9}\n", "", "lambda", "non-zero", "features", "JSD",
-             "drop", "worst", ">1pt", "EO sum", "canonical", "ms/net");
+  fmt::print("{:<28} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>5} {:>7} {:>9} {:>9}\n", "", "lambda", "non-zero",
+             "features", "JSD", "drop", "worst", ">1pt", "EO sum", "canonical", "ms/net");
   for (const Front& row : rows)
-    fmt::print("{:<28} {:>8.4f} {:>8.4f} {:>8.2f} {:>9.5f} {:>7.3f} {:>7.2f} {:>5} {:>7.4f} {:>9} {:>9.2f}\n", row.name, row.lambda,
-               mean(row.nonzero), mean(row.features), mean(row.divergence), mean(row.drop), *std::max_element(row.drop.begin(), row.drop.end()),
+    fmt::print("{:<28} {:>8.4f} {:>8.4f} {:>8.2f} {:>9.5f} {:>7.3f} {:>7.2f} {:>5} {:>7.4f} {:>9} {:>9.2f}\n", row.name,
+               row.lambda, mean(row.nonzero), mean(row.features), mean(row.divergence), mean(row.drop),
+               *std::max_element(row.drop.begin(), row.drop.end()),
                std::count_if(row.drop.begin(), row.drop.end(), [](double d) { return d > 1.0; }), mean(row.gap),
                row.canonical >= 0.0 ? fmt::format("{:.5f}", row.canonical) : "", 1e3 * row.seconds);
 }
 
 /// Log-linear interpolation of divergence and linear of drop, along `axis`, at `target`; false when outside.
-bool interpolate(const std::vector<Front>& rows, double (*axis)(const Front&), double target, double& divergence, double& drop) {
+bool interpolate(const std::vector<Front>& rows, double (*axis)(const Front&), double target, double& divergence,
+                 double& drop) {
   std::vector<const Front*> sorted;
   for (const Front& row : rows) sorted.push_back(&row);
   std::sort(sorted.begin(), sorted.end(), [&](const Front* a, const Front* b) { return axis(*a) < axis(*b); });
   for (std::size_t i = 0; i + 1 < sorted.size(); ++i) {
     const double low = axis(*sorted[i]), high = axis(*sorted[i + 1]);
     if (target < low || target > high || high <= low) continue;
-    const double t = (std::log(target) - std::log(std::max(low, 1e-9))) / (std::log(high) - std::log(std::max(low, 1e-9)));
-    divergence = std::exp((1 - t) * std::log(mean(sorted[i]->divergence)) + t * std::log(mean(sorted[i + 1]->divergence)));
+    const double t =
+        (std::log(target) - std::log(std::max(low, 1e-9))) / (std::log(high) - std::log(std::max(low, 1e-9)));
+    divergence =
+        std::exp((1 - t) * std::log(mean(sorted[i]->divergence)) + t * std::log(mean(sorted[i + 1]->divergence)));
     drop = (1 - t) * mean(sorted[i]->drop) + t * mean(sorted[i + 1]->drop);
     return true;
   }
@@ -158,7 +175,10 @@ int run(int argc, char** argv) {
     const SubjectNetwork* network = &population.networks[static_cast<std::size_t>(index)];
     by_novelty[!seen.contains(network->widths)].push_back(network);
   }
-  nlohmann::json all{{"editor", editor_path}, {"population", population_path}, {"requirement", name}, {"tables", nlohmann::json::array()}};
+  nlohmann::json all{{"editor", editor_path},
+                     {"population", population_path},
+                     {"requirement", name},
+                     {"tables", nlohmann::json::array()}};
   for (const auto& [novel, originals] : by_novelty) {
     const Referee referee(dataset, originals, trained.config.sensitive);
     std::vector<Front> editor_rows, baseline_rows;
@@ -183,7 +203,8 @@ int run(int argc, char** argv) {
       for (const EditResult& result : results) edited.push_back(&result.network);
       referee.measure(edited, row);
       if (canonical) {
-        const Networks some(train.begin(), train.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(train.size(), 40)));
+        const Networks some(train.begin(),
+                            train.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(train.size(), 40)));
         const auto candidates = edit(some);
         Networks pointers;
         for (const EditResult& result : candidates) pointers.push_back(&result.network);
@@ -215,7 +236,8 @@ int run(int argc, char** argv) {
         referee.measure(pointers_to(reduced), row);
         baseline_rows.push_back(std::move(row));
       }
-    fmt::print("\n{}: {} held-out networks{}, audit split of {} rows\n", name, originals.size(), novel ? " of unseen shapes" : "", dataset.audit.count);
+    fmt::print("\n{}: {} held-out networks{}, audit split of {} rows\n", name, originals.size(),
+               novel ? " of unseen shapes" : "", dataset.audit.count);
     print({unedited});
     print(editor_rows);
     if (!baseline_rows.empty()) print(baseline_rows);
@@ -223,18 +245,27 @@ int run(int argc, char** argv) {
     const auto features = [](const Front& row) { return mean(row.features); };
     const auto gap = [](const Front& row) { return mean(row.gap); };
     const bool pruning = name == "pruning", minimisation = name == "data_minimisation";
-    const std::vector<double> targets = pruning ? std::vector{0.58, 0.41, 0.30, 0.25, 0.10, 0.05, 0.03, 0.022}
-                                        : minimisation ? std::vector{7.0, 4.0, 3.0, 2.0} : std::vector{0.10, 0.086, 0.078, 0.07, 0.061, 0.05, 0.045};
+    const std::vector<double> targets = pruning        ? std::vector{0.58, 0.41, 0.30, 0.25, 0.10, 0.05, 0.03, 0.022}
+                                        : minimisation ? std::vector{7.0, 4.0, 3.0, 2.0}
+                                                       : std::vector{0.10, 0.086, 0.078, 0.07, 0.061, 0.05, 0.045};
     nlohmann::json interpolated = nlohmann::json::array();
-    fmt::print("interpolated at equal {}: JSD / drop, editor | baseline\n", pruning ? "non-zero share" : minimisation ? "features" : "equalised odds (sum)");
+    fmt::print("interpolated at equal {}: JSD / drop, editor | baseline\n", pruning        ? "non-zero share"
+                                                                            : minimisation ? "features"
+                                                                                           : "equalised odds (sum)");
     for (const double target : targets) {
       double d = 0, a = 0, bd = 0, ba = 0;
       double (*axis)(const Front&) = pruning ? +nonzero : minimisation ? +features : +gap;
-      const bool ours = interpolate(editor_rows, axis, target, d, a), theirs = interpolate(baseline_rows, axis, target, bd, ba);
-      fmt::print("  {:>6.3f}: {} | {}\n", target, ours ? fmt::format("{:.5f} / {:.3f}", d, a) : "not reached", theirs ? fmt::format("{:.5f} / {:.3f}", bd, ba) : "-");
+      const bool ours = interpolate(editor_rows, axis, target, d, a),
+                 theirs = interpolate(baseline_rows, axis, target, bd, ba);
+      fmt::print("  {:>6.3f}: {} | {}\n", target, ours ? fmt::format("{:.5f} / {:.3f}", d, a) : "not reached",
+                 theirs ? fmt::format("{:.5f} / {:.3f}", bd, ba) : "-");
       if (ours) interpolated.push_back({{"at", target}, {"divergence", d}, {"drop_points", a}});
     }
-    nlohmann::json table{{"unseen_shapes", novel}, {"unedited", unedited.json()}, {"editor", nlohmann::json::array()}, {"baseline", nlohmann::json::array()}, {"interpolated", interpolated}};
+    nlohmann::json table{{"unseen_shapes", novel},
+                         {"unedited", unedited.json()},
+                         {"editor", nlohmann::json::array()},
+                         {"baseline", nlohmann::json::array()},
+                         {"interpolated", interpolated}};
     for (const Front& row : editor_rows) table["editor"].push_back(row.json());
     for (const Front& row : baseline_rows) table["baseline"].push_back(row.json());
     all["tables"].push_back(table);

@@ -22,7 +22,8 @@ struct Device {
 std::string to_string(Device device);
 
 /// Reads `cpu`, `cuda`, `cuda:1` or `auto` (the first CUDA device when one can be used, otherwise the CPU).
-/// Throws InputError when the text is none of these or a CUDA device is asked for and cannot be used; the message says why.
+/// Throws InputError when the text is none of these or a CUDA device is asked for and cannot be used; the message says
+/// why.
 Device parse_device(const std::string& text);
 
 /// Empty when CUDA device `index` can be used; otherwise one sentence that says why not.

@@ -23,8 +23,6 @@ std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
   return {data, std::free};
 }
 
-std::size_t allocation_count() {
-  return allocations.load(std::memory_order_relaxed);
-}
+std::size_t allocation_count() { return allocations.load(std::memory_order_relaxed); }
 
 }  // namespace amend

@@ -6,7 +6,7 @@ namespace amend::kernels {
 
 /// The edited network. With S_j and N_i the gates of source and target neuron (an input neuron's is its feature's):
 ///
-///   w' = S_j N_i m_ij (w + scale_l residual_ij)
+///   w' = S_j N_i m_ij (base_ij + scale_l residual_ij)
 ///   b' = N_i (b + sum_j (w - w') mu_j + scale_l bias_residual_i)
 ///
 /// What a removed weight contributed on average is folded into the bias. A weight that is exactly 0 stays 0: an edit
@@ -14,6 +14,7 @@ namespace amend::kernels {
 struct ApplyEdit {
   BlockTable table;
   TensorView weight;         // (edges)
+  TensorView base;           // (edges), optional: the weight itself
   TensorView bias;           // (nodes)
   TensorView mean;           // (nodes): mu, the mean activation of the original network
   TensorView scale;          // (blocks): rms of the block's weights
@@ -26,11 +27,12 @@ struct ApplyEdit {
 };
 AMEND_DECLARE_KERNEL(apply_edit_forward, ApplyEdit)
 
-/// Adds to the gradients of gate, residual, node_gate and bias_residual; absent ones are skipped.
+/// Adds to the gradients of base, gate, residual, node_gate and bias_residual; absent ones are skipped.
 struct ApplyEditGradient {
   ApplyEdit forward;
   TensorView grad_edited_weight;  // (edges), optional: 0
   TensorView grad_edited_bias;    // (nodes), optional: 0
+  TensorView grad_base;           // (edges), optional
   TensorView grad_gate;           // (edges), optional
   TensorView grad_residual;       // (edges), optional
   TensorView grad_node_gate;      // (nodes), optional

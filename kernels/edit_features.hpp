@@ -29,8 +29,8 @@ struct EditFeatures {
   TensorView edge_feature;   // out (edges, kEdgeFeatures)
   TensorView node_feature;   // out (nodes, kNodeFeatures)
   TensorView prior;          // out (edges), with lambda
-  TensorView neuron_prior;   // out (nodes), with neuron_lambda: the same of a neuron's outgoing weights together, with n
-                             // the hidden neurons of the network; 0 at input and output nodes
+  TensorView neuron_prior;  // out (nodes), with neuron_lambda: the same of a neuron's outgoing weights together, with n
+                            // the hidden neurons of the network; 0 at input and output nodes
 };
 AMEND_DECLARE_KERNEL(edit_features, EditFeatures)
 
@@ -66,21 +66,23 @@ struct RefineFeatures {
 };
 AMEND_DECLARE_KERNEL(refine_features, RefineFeatures)
 
-inline constexpr std::int64_t kFeatureGateFeatures = 8;
+inline constexpr std::int64_t kFeatureGateFeatures = 10;
 
-/// What the gates of whole input features read: the second-order divergence S of replacing the feature by its mean, and
+/// What the gates of whole input features read: the second-order divergence S of replacing the feature by its mean, the
+/// same (U) of what the other features do not predict of it, and
 /// in a refinement pass the same for the edited network, the logit so far, and the gain - d divergence / d gate.
 struct FeatureGateFeatures {
   BlockTable table;
-  TensorView input_feature;     // (inputs) int32, ascending: the feature an input column belongs to
-  TensorView saliency;          // (networks, features): S of the original network
-  TensorView lambda;            // (networks): weight of the data-minimisation requirement
-  TensorView weight;            // (edges), original; the next three are given in refinement passes, together
-  TensorView gradient;          // (edges), of the divergence with respect to the edited weights
-  TensorView edited_saliency;   // (networks, features)
-  TensorView logit;             // (networks * features), state
-  TensorView feature;           // out (networks * features, kFeatureGateFeatures)
-  TensorView prior;             // out (networks * features): log(S n) - log lambda, n features, clamped to +-8
+  TensorView input_feature;    // (inputs) int32, ascending: the feature an input column belongs to
+  TensorView saliency;         // (networks, features): S of the original network
+  TensorView unique_saliency;  // (networks, features): U
+  TensorView lambda;           // (networks): weight of the data-minimisation requirement
+  TensorView weight;           // (edges), original; the next three are given in refinement passes, together
+  TensorView gradient;         // (edges), of the divergence with respect to the edited weights
+  TensorView edited_saliency;  // (networks, features)
+  TensorView logit;            // (networks * features), state
+  TensorView feature;          // out (networks * features, kFeatureGateFeatures)
+  TensorView prior;            // out (networks * features): log(sqrt(S U) n) - log lambda, n features, clamped to +-8
 };
 AMEND_DECLARE_KERNEL(feature_gate_features, FeatureGateFeatures)
 

@@ -7,9 +7,10 @@ namespace amend::kernels {
 /// From input neurons to features: y[network * features + f] = mean of x over the input nodes of feature f.
 struct FeaturePool {
   BlockTable table;
-  TensorView x;               // (nodes, width)
-  TensorView feature_offset;  // (features + 1) int32: feature f is inputs feature_offset[f] .. feature_offset[f + 1] - 1
-  TensorView y;               // (networks * features, width)
+  TensorView x;  // (nodes, width)
+  TensorView
+      feature_offset;  // (features + 1) int32: feature f is inputs feature_offset[f] .. feature_offset[f + 1] - 1
+  TensorView y;        // (networks * features, width)
 };
 AMEND_DECLARE_KERNEL(feature_pool_forward, FeaturePool)
 

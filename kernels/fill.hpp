@@ -13,8 +13,8 @@ struct Fill {
 };
 AMEND_DECLARE_KERNEL(fill, Fill)
 
-/// Where the modulation of a message layer starts: 1 in the first third of a row (gamma), 0 in the second (beta), `step`
-/// in the last (alpha).
+/// Where the modulation of a message layer starts: 1 in the first third of a row (gamma), 0 in the second (beta),
+/// `step` in the last (alpha).
 struct ModulationStart {
   TensorView y;  // (networks, 3 ones)
   std::int64_t ones = 0;

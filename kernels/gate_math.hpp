@@ -11,15 +11,16 @@ inline constexpr double kStretchLow = -0.1, kStretchHigh = 1.1;
 
 template <class T>
 struct GateValue {
-  T gate;          // what multiplies the weight
-  T gate_slope;    // d gate / d logit, as the gradient sees it
-  T open;          // expected share: what the penalty counts
-  T open_slope;    // d open / d logit
-  T excess;        // how far the logit lies beyond its bound, with its sign
+  T gate;        // what multiplies the weight
+  T gate_slope;  // d gate / d logit, as the gradient sees it
+  T open;        // expected share: what the penalty counts
+  T open_slope;  // d open / d logit
+  T excess;      // how far the logit lies beyond its bound, with its sign
 };
 
 template <class T>
-AMEND_HOST_DEVICE inline GateValue<T> evaluate_gate(GateKind kind, bool training, T temperature, T bound, T logit, T noise) {
+AMEND_HOST_DEVICE inline GateValue<T> evaluate_gate(GateKind kind, bool training, T temperature, T bound, T logit,
+                                                    T noise) {
   GateValue<T> v{T(0), T(0), T(0), T(0), T(0)};
   if (kind == GateKind::scale) {
     const T s = sigmoid(logit);

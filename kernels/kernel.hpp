@@ -7,14 +7,14 @@
 
 /// Declares kernel `name` once for every device: the twins `cpu::name` and `cuda::name`, and `name` itself, which
 /// runs the one that the stream's device asks for. A build without CUDA links a `cuda::name` that throws.
-#define AMEND_DECLARE_KERNEL(name, Args)                                             \
-  namespace cpu {                                                                    \
-  void name(const Args& args, Stream stream);                                        \
-  }                                                                                  \
-  namespace cuda {                                                                   \
-  void name(const Args& args, Stream stream);                                        \
-  }                                                                                  \
-  inline void name(const Args& args, Stream stream) {                                \
+#define AMEND_DECLARE_KERNEL(name, Args)                                            \
+  namespace cpu {                                                                   \
+  void name(const Args& args, Stream stream);                                       \
+  }                                                                                 \
+  namespace cuda {                                                                  \
+  void name(const Args& args, Stream stream);                                       \
+  }                                                                                 \
+  inline void name(const Args& args, Stream stream) {                               \
     stream.device().is_cuda() ? cuda::name(args, stream) : cpu::name(args, stream); \
   }
 

@@ -14,7 +14,8 @@ struct Linear {
 };
 AMEND_DECLARE_KERNEL(linear_forward, Linear)
 
-/// Adds to grad_x = grad_y weight, grad_weight = grad_y^T x, grad_bias = column sums of grad_y. Absent ones are skipped.
+/// Adds to grad_x = grad_y weight, grad_weight = grad_y^T x, grad_bias = column sums of grad_y. Absent ones are
+/// skipped.
 struct LinearGradient {
   Linear forward;
   TensorView grad_y;       // (rows, out)

@@ -11,6 +11,7 @@
 #include "kernels/edit_head.hpp"
 #include "kernels/edit_step.hpp"
 #include "kernels/embedding.hpp"
+#include "kernels/feature_fold.hpp"
 #include "kernels/feature_pool.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/gate.hpp"
@@ -58,6 +59,9 @@ AMEND_UNAVAILABLE(feature_pool_forward, FeaturePool)
 AMEND_UNAVAILABLE(feature_pool_backward, FeaturePoolGradient)
 AMEND_UNAVAILABLE(fill, Fill)
 AMEND_UNAVAILABLE(modulation_start, ModulationStart)
+AMEND_UNAVAILABLE(feature_fold_forward, FeatureFold)
+AMEND_UNAVAILABLE(feature_fold_backward, FeatureFoldGradient)
+AMEND_UNAVAILABLE(feature_deviation, FeatureDeviation)
 AMEND_UNAVAILABLE(accumulate, Accumulate)
 AMEND_UNAVAILABLE(gate_forward, Gate)
 AMEND_UNAVAILABLE(gate_backward, GateGradient)

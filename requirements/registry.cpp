@@ -32,7 +32,8 @@ Requirements make_requirements(const std::vector<std::string>& names, const std:
     for (const auto& requirement : all())
       if (requirement->name() == name) result.push_back(requirement);
     if (result.size() == before)
-      fail_input(where, "unknown requirement `", name, "`; did you mean `", nearest_name(name, requirement_names()), "`?");
+      fail_input(where, "unknown requirement `", name, "`; did you mean `", nearest_name(name, requirement_names()),
+                 "`?");
   }
   return result;
 }

@@ -8,9 +8,7 @@
 
 #ifdef __SANITIZE_ADDRESS__
 // Tests ask for more memory than there is and expect an exception.
-extern "C" const char* __asan_default_options() {
-  return "allocator_may_return_null=1";
-}
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
 #endif
 
 namespace {

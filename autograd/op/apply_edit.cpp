@@ -6,12 +6,17 @@ namespace {
 
 struct ApplyEditNode final : TapeNode {
   kernels::ApplyEdit forward;
-  Variable gate, residual, node_gate, bias_residual;
+  Variable base, gate, residual, node_gate, bias_residual;
   EditedNetwork edited;
 
-  ApplyEditNode(const kernels::ApplyEdit& args, Variable gate_in, Variable residual_in, Variable node_gate_in,
-                Variable bias_residual_in, const EditedNetwork& out)
-      : forward(args), gate(gate_in), residual(residual_in), node_gate(node_gate_in), bias_residual(bias_residual_in),
+  ApplyEditNode(const kernels::ApplyEdit& args, Variable base_in, Variable gate_in, Variable residual_in,
+                Variable node_gate_in, Variable bias_residual_in, const EditedNetwork& out)
+      : forward(args),
+        base(base_in),
+        gate(gate_in),
+        residual(residual_in),
+        node_gate(node_gate_in),
+        bias_residual(bias_residual_in),
         edited(out) {}
 
   void backward(Tape& tape) override {
@@ -19,6 +24,7 @@ struct ApplyEditNode final : TapeNode {
     kernels::apply_edit_backward({.forward = forward,
                                   .grad_edited_weight = edited.weight.grad(),
                                   .grad_edited_bias = edited.bias.grad(),
+                                  .grad_base = tape.grad_to_add(base),
                                   .grad_gate = tape.grad_to_add(gate),
                                   .grad_residual = tape.grad_to_add(residual),
                                   .grad_node_gate = tape.grad_to_add(node_gate),
@@ -60,14 +66,15 @@ struct HiddenRowsNode final : TapeNode {
 }  // namespace
 
 EditedNetwork apply_edit(Tape& tape, const kernels::BlockTable& table, const OriginalNetwork& original, Variable gate,
-                         Variable residual, Variable node_gate, Variable bias_residual) {
-  const bool needs_grad =
-      gate.needs_grad() || residual.needs_grad() || node_gate.needs_grad() || bias_residual.needs_grad();
+                         Variable residual, Variable node_gate, Variable bias_residual, Variable base) {
+  const bool needs_grad = base.needs_grad() || gate.needs_grad() || residual.needs_grad() || node_gate.needs_grad() ||
+                          bias_residual.needs_grad();
   const DType dtype = original.weight.dtype;
   const EditedNetwork edited{tape.result({table.edge_count}, dtype, needs_grad),
                              tape.result({table.node_count}, dtype, needs_grad)};
   const kernels::ApplyEdit args{.table = table,
                                 .weight = original.weight,
+                                .base = base ? base.value() : TensorView{},
                                 .bias = original.bias,
                                 .mean = original.mean,
                                 .scale = original.scale,
@@ -78,7 +85,7 @@ EditedNetwork apply_edit(Tape& tape, const kernels::BlockTable& table, const Ori
                                 .edited_weight = edited.weight.value(),
                                 .edited_bias = edited.bias.value()};
   kernels::apply_edit_forward(args, tape.stream());
-  tape.record<ApplyEditNode>(needs_grad, args, gate, residual, node_gate, bias_residual, edited);
+  tape.record<ApplyEditNode>(needs_grad, args, base, gate, residual, node_gate, bias_residual, edited);
   return edited;
 }
 

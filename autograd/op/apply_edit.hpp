@@ -18,9 +18,10 @@ struct EditedNetwork {
   Variable bias;    // (nodes)
 };
 
-/// Masks, residuals and bias folding; see kernels::ApplyEdit.
+/// Masks, residuals and bias folding; see kernels::ApplyEdit. `base` (edges): weights to start from, if not the
+/// original.
 EditedNetwork apply_edit(Tape& tape, const kernels::BlockTable& table, const OriginalNetwork& original, Variable gate,
-                         Variable residual, Variable node_gate, Variable bias_residual);
+                         Variable residual, Variable node_gate, Variable bias_residual, Variable base = {});
 
 /// Gates of all nodes from those of features (networks, features) and of hidden neurons (hidden nodes); either may be
 /// absent -> (nodes).

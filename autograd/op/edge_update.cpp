@@ -11,7 +11,12 @@ struct EdgeUpdateNode final : TapeNode {
 
   EdgeUpdateNode(const kernels::EdgeUpdate& args, Variable edge_in, Variable projection_in, Variable c, Variable g,
                  Variable modulation_in, EdgeUpdateResult out)
-      : forward(args), edge(edge_in), projection(projection_in), weight_c(c), weight_g(g), modulation(modulation_in),
+      : forward(args),
+        edge(edge_in),
+        projection(projection_in),
+        weight_c(c),
+        weight_g(g),
+        modulation(modulation_in),
         result(out) {}
 
   void backward(Tape& tape) override {

@@ -34,7 +34,8 @@ struct EditHeadNode final : TapeNode {
 Variable edit_head(Tape& tape, const kernels::BlockTable& table, const EditHeadInputs& in) {
   const auto view = [](Variable x) { return x ? x.value() : TensorView{}; };
   bool needs_grad = false;
-  for (Variable x : {in.edge, in.weight, in.edge2, in.weight2, in.projection, in.kind_bias, in.mix, in.head, in.head_bias})
+  for (Variable x :
+       {in.edge, in.weight, in.edge2, in.weight2, in.projection, in.kind_bias, in.mix, in.head, in.head_bias})
     needs_grad = needs_grad || x.needs_grad();
   Variable out = tape.result({table.edge_count, in.head.extent(1)}, in.edge.dtype(), needs_grad);
   const kernels::EditHead args{.table = table,

@@ -9,7 +9,8 @@ struct EditStepNode final : TapeNode {
   Variable out, prior_gain;
   EditState before, after;
 
-  EditStepNode(const kernels::EditStep& args, Variable out_in, Variable gain, const EditState& in, const EditState& result)
+  EditStepNode(const kernels::EditStep& args, Variable out_in, Variable gain, const EditState& in,
+               const EditState& result)
       : forward(args), out(out_in), prior_gain(gain), before(in), after(result) {}
 
   void backward(Tape& tape) override {

@@ -12,11 +12,9 @@ struct EmbeddingAddNode final : TapeNode {
 
   void backward(Tape& tape) override {
     if (!y.grad()) return;
-    kernels::embedding_add_backward({.forward = forward,
-                                     .grad_y = y.grad(),
-                                     .grad_x = tape.grad_to_add(x),
-                                     .grad_table = tape.grad_to_add(table)},
-                                    tape.stream());
+    kernels::embedding_add_backward(
+        {.forward = forward, .grad_y = y.grad(), .grad_x = tape.grad_to_add(x), .grad_table = tape.grad_to_add(table)},
+        tape.stream());
   }
 };
 

@@ -8,8 +8,7 @@ struct FeaturePoolNode final : TapeNode {
   kernels::FeaturePool forward;
   Variable x, y;
 
-  FeaturePoolNode(const kernels::FeaturePool& args, Variable x_in, Variable y_out)
-      : forward(args), x(x_in), y(y_out) {}
+  FeaturePoolNode(const kernels::FeaturePool& args, Variable x_in, Variable y_out) : forward(args), x(x_in), y(y_out) {}
 
   void backward(Tape& tape) override {
     if (!y.grad()) return;

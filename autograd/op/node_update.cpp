@@ -12,8 +12,13 @@ struct NodeUpdateNode final : TapeNode {
 
   NodeUpdateNode(const kernels::NodeUpdate& args, Variable node_in, Variable aggregate_in, Variable condition_in,
                  const NodeUpdateParameters& parameters_in, Variable alpha_in, Variable out)
-      : forward(args), node(node_in), aggregate(aggregate_in), condition(condition_in), parameters(parameters_in),
-        alpha(alpha_in), result(out) {}
+      : forward(args),
+        node(node_in),
+        aggregate(aggregate_in),
+        condition(condition_in),
+        parameters(parameters_in),
+        alpha(alpha_in),
+        result(out) {}
 
   void backward(Tape& tape) override {
     if (!result.grad()) return;
@@ -36,8 +41,8 @@ struct NodeUpdateNode final : TapeNode {
 Variable node_update(Tape& tape, const kernels::BlockTable& table, Variable node, Variable aggregate,
                      Variable condition, const NodeUpdateParameters& parameters, Variable alpha) {
   bool needs_grad = false;
-  for (Variable x : {node, aggregate, condition, parameters.weight1, parameters.bias1, parameters.weight2,
-                     parameters.bias2, alpha})
+  for (Variable x :
+       {node, aggregate, condition, parameters.weight1, parameters.bias1, parameters.weight2, parameters.bias2, alpha})
     needs_grad = needs_grad || x.needs_grad();
   Variable result = tape.result(node.shape(), node.dtype(), needs_grad);
   const kernels::NodeUpdate args{.table = table,

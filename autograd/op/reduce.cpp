@@ -38,11 +38,9 @@ struct SegmentAddNode final : TapeNode {
 
   void backward(Tape& tape) override {
     if (!y.grad()) return;
-    kernels::segment_add_backward({.forward = forward,
-                                   .grad_y = y.grad(),
-                                   .grad_x = tape.grad_to_add(x),
-                                   .grad_term = tape.grad_to_add(term)},
-                                  tape.stream());
+    kernels::segment_add_backward(
+        {.forward = forward, .grad_y = y.grad(), .grad_x = tape.grad_to_add(x), .grad_term = tape.grad_to_add(term)},
+        tape.stream());
   }
 };
 

@@ -15,10 +15,11 @@ T* optional(const TensorView& view) {
 
 template <class T>
 struct Edit {
-  const T *weight, *bias, *mean, *scale, *gate, *residual, *node_gate, *bias_residual;
+  const T *weight, *base, *bias, *mean, *scale, *gate, *residual, *node_gate, *bias_residual;
 
   explicit Edit(const ApplyEdit& a)
       : weight(a.weight.as<T>()),
+        base(a.base ? a.base.as<T>() : weight),
         bias(a.bias.as<T>()),
         mean(a.mean.as<T>()),
         scale(a.scale.as<T>()),
@@ -44,7 +45,7 @@ void forward(const ApplyEdit& a) {
         T fold = 0;
         for (std::int64_t j = 0; j < block.cols; ++j) {
           const std::int64_t source = block.source_offset + j, k = row + j;
-          const T moved = e.weight[k] == T(0) ? T(0) : e.weight[k] + e.scale[b] * e.residual[k];
+          const T moved = e.weight[k] == T(0) ? T(0) : e.base[k] + e.scale[b] * e.residual[k];
           const T w = e.node_gate[source] * target_gate * e.gate[k] * moved;
           edited_weight[k] = w;
           fold += (e.weight[k] - w) * e.mean[source];
@@ -62,7 +63,8 @@ void backward(const ApplyEditGradient& g) {
   const T* edited_weight = a.edited_weight.as<T>();
   const T* grad_weight = optional<T>(g.grad_edited_weight);
   const T* grad_bias = optional<T>(g.grad_edited_bias);
-  T *grad_gate = optional<T>(g.grad_gate), *grad_residual = optional<T>(g.grad_residual);
+  T *grad_base = optional<T>(g.grad_base), *grad_gate = optional<T>(g.grad_gate),
+    *grad_residual = optional<T>(g.grad_residual);
   T *grad_node_gate = optional<T>(g.grad_node_gate), *grad_bias_residual = optional<T>(g.grad_bias_residual);
   parallel_for(a.table.network_count, [&](std::int64_t n) {
     const Network& network = a.table.network[n];
@@ -76,10 +78,11 @@ void backward(const ApplyEditGradient& g) {
         for (std::int64_t j = 0; j < block.cols; ++j) {
           const std::int64_t source = block.source_offset + j, k = row + j;
           const bool absent = e.weight[k] == T(0);
-          const T moved = absent ? T(0) : e.weight[k] + scale * e.residual[k], source_gate = e.node_gate[source],
+          const T moved = absent ? T(0) : e.base[k] + scale * e.residual[k], source_gate = e.node_gate[source],
                   m = e.gate[k];
           const T gw = (grad_weight ? grad_weight[k] : T(0)) - gb * target_gate * e.mean[source];
           fold += (e.weight[k] - edited_weight[k]) * e.mean[source];
+          if (grad_base && !absent) grad_base[k] += gw * source_gate * target_gate * m;
           if (grad_gate) grad_gate[k] += gw * source_gate * target_gate * moved;
           if (grad_residual && !absent) grad_residual[k] += gw * source_gate * target_gate * m * scale;
           if (grad_node_gate) grad_node_gate[source] += gw * target_gate * m * moved;
@@ -97,6 +100,7 @@ void validate(const ApplyEdit& a) {
   const Shape edges{a.table.edge_count}, nodes{a.table.node_count};
   const DType dtype = a.weight.dtype;
   expect("apply_edit", "weight", a.weight, edges, dtype);
+  if (a.base) expect("apply_edit", "base", a.base, edges, dtype);
   expect("apply_edit", "bias", a.bias, nodes, dtype);
   expect("apply_edit", "mean", a.mean, nodes, dtype);
   expect("apply_edit", "scale", a.scale, {a.table.block_count}, dtype);

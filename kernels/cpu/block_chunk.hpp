@@ -67,7 +67,8 @@ void add_chunk_columns(const BlockTable& table, const ChunkList& list, const T* 
   parallel_for(table.block_count, [&](std::int64_t b) {
     const Block& block = table.block[b];
     const T factor = scale(block);
-    for (std::int64_t c = list.block_first[static_cast<std::size_t>(b)]; c < list.block_first[static_cast<std::size_t>(b) + 1]; ++c) {
+    for (std::int64_t c = list.block_first[static_cast<std::size_t>(b)];
+         c < list.block_first[static_cast<std::size_t>(b) + 1]; ++c) {
       const T* sums = partial + list.chunk[static_cast<std::size_t>(c)].column_offset * width;
       for (std::int64_t col = 0; col < block.cols; ++col) {
         T* out = target + (block.source_offset + col) * stride + channel;

@@ -1,7 +1,7 @@
-// z = C e + u_i + v_j; g = silu(gamma layer_norm(z) + beta); e' = e + alpha (G g); f_i = mean_j(g s_j); r_j = mean_i(g t_i).
-// An edge state is read once and written once. Bytes an edge: 8 D forward, 12 D backward (read e, read and write
-// gradients), node rows excluded. Operations an edge: 4 D^2 forward (two products), 12 D^2 backward: two recomputed, two
-// for the states' gradients, two for the weights'.
+// z = C e + u_i + v_j; g = silu(gamma layer_norm(z) + beta); e' = e + alpha (G g); f_i = mean_j(g s_j); r_j = mean_i(g
+// t_i). An edge state is read once and written once. Bytes an edge: 8 D forward, 12 D backward (read e, read and write
+// gradients), node rows excluded. Operations an edge: 4 D^2 forward (two products), 12 D^2 backward: two recomputed,
+// two for the states' gradients, two for the weights'.
 #include "kernels/edge_update.hpp"
 
 #include <cmath>
@@ -33,31 +33,33 @@ struct Layer {
   void gate(const Block& block, std::int64_t begin, std::int64_t count, T* normal, T* inverse, T* activation) const {
     const T* gamma = modulation + block.network * 3 * d;
     const T* beta = gamma + d;
-    gemm(Trans::no, Trans::yes, count, d, d, T(1), edge + (block.edge_offset + begin) * d, d, weight_c, d, T(0), normal, d);
-    for_row_pieces(begin, begin + count, block.cols, [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-      const T* u = projection + (block.target_offset + row) * 4 * d;
-      for (std::int64_t k = 0; k < n; ++k) {
-        const T* v = projection + (block.source_offset + col + k) * 4 * d + d;
-        T* z = normal + (at + k) * d;
-        T sum = 0, squares = 0;
-        for (std::int64_t i = 0; i < d; ++i) {
-          z[i] += u[i] + v[i];
-          sum += z[i];
-        }
-        const T mean = sum / static_cast<T>(d);
-        for (std::int64_t i = 0; i < d; ++i) {
-          z[i] -= mean;
-          squares += z[i] * z[i];
-        }
-        const T inv = T(1) / std::sqrt(squares / static_cast<T>(d) + static_cast<T>(kLayerNormEpsilon));
-        inverse[at + k] = inv;
-        T* g = activation + (at + k) * d;
-        for (std::int64_t i = 0; i < d; ++i) {
-          z[i] *= inv;
-          g[i] = silu(gamma[i] * z[i] + beta[i]);
-        }
-      }
-    });
+    gemm(Trans::no, Trans::yes, count, d, d, T(1), edge + (block.edge_offset + begin) * d, d, weight_c, d, T(0), normal,
+         d);
+    for_row_pieces(begin, begin + count, block.cols,
+                   [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
+                     const T* u = projection + (block.target_offset + row) * 4 * d;
+                     for (std::int64_t k = 0; k < n; ++k) {
+                       const T* v = projection + (block.source_offset + col + k) * 4 * d + d;
+                       T* z = normal + (at + k) * d;
+                       T sum = 0, squares = 0;
+                       for (std::int64_t i = 0; i < d; ++i) {
+                         z[i] += u[i] + v[i];
+                         sum += z[i];
+                       }
+                       const T mean = sum / static_cast<T>(d);
+                       for (std::int64_t i = 0; i < d; ++i) {
+                         z[i] -= mean;
+                         squares += z[i] * z[i];
+                       }
+                       const T inv = T(1) / std::sqrt(squares / static_cast<T>(d) + static_cast<T>(kLayerNormEpsilon));
+                       inverse[at + k] = inv;
+                       T* g = activation + (at + k) * d;
+                       for (std::int64_t i = 0; i < d; ++i) {
+                         z[i] *= inv;
+                         g[i] = silu(gamma[i] * z[i] + beta[i]);
+                       }
+                     }
+                   });
   }
 };
 
@@ -89,21 +91,23 @@ void forward(const EdgeUpdate& a) {
       T* out = edge_out + (block.edge_offset + begin) * d;
       for (std::int64_t k = 0; k < count; ++k)
         for (std::int64_t i = 0; i < d; ++i) out[k * d + i] = e[k * d + i] + alpha[i] * product[k * d + i];
-      for_row_pieces(begin, begin + count, block.cols, [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-        const T* t = layer.projection + (block.target_offset + row) * 4 * d + 3 * d;
-        T* f = aggregate + (block.target_offset + row) * 2 * d;
-        for (std::int64_t k = 0; k < n; ++k) {
-          const T* s = layer.projection + (block.source_offset + col + k) * 4 * d + 2 * d;
-          T* r = column + (col + k) * d;
-          for (std::int64_t i = 0; i < d; ++i) {
-            f[i] += g[(at + k) * d + i] * s[i];
-            r[i] += g[(at + k) * d + i] * t[i];
-          }
-        }
-      });
+      for_row_pieces(begin, begin + count, block.cols,
+                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
+                       const T* t = layer.projection + (block.target_offset + row) * 4 * d + 3 * d;
+                       T* f = aggregate + (block.target_offset + row) * 2 * d;
+                       for (std::int64_t k = 0; k < n; ++k) {
+                         const T* s = layer.projection + (block.source_offset + col + k) * 4 * d + 2 * d;
+                         T* r = column + (col + k) * d;
+                         for (std::int64_t i = 0; i < d; ++i) {
+                           f[i] += g[(at + k) * d + i] * s[i];
+                           r[i] += g[(at + k) * d + i] * t[i];
+                         }
+                       }
+                     });
     }
     for (std::int64_t row = chunk.first_row; row < chunk.first_row + chunk.row_count; ++row)
-      for (std::int64_t i = 0; i < d; ++i) aggregate[(block.target_offset + row) * 2 * d + i] /= static_cast<T>(block.cols);
+      for (std::int64_t i = 0; i < d; ++i)
+        aggregate[(block.target_offset + row) * 2 * d + i] /= static_cast<T>(block.cols);
   });
   add_chunk_columns(a.table, list, columns, d, aggregate, 2 * d, d,
                     [](const Block& block) { return T(1) / static_cast<T>(block.rows); });
@@ -165,41 +169,42 @@ void backward(const EdgeUpdateGradient& g) {
       } else {
         std::fill_n(grad_gate, count * d, T(0));
       }
-      for_row_pieces(begin, begin + count, block.cols, [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-        const std::int64_t target = block.target_offset + row;
-        const T* t = layer.projection + target * 4 * d + 3 * d;
-        const T* grad_f = grad_aggregate ? grad_aggregate + target * 2 * d : zeros;
-        T* grad_u = grad_projection + target * 4 * d;
-        T* grad_t = grad_u + 3 * d;
-        for (std::int64_t k = 0; k < n; ++k) {
-          const std::int64_t source = block.source_offset + col + k;
-          const T* s = layer.projection + source * 4 * d + 2 * d;
-          const T* grad_r = grad_aggregate ? grad_aggregate + source * 2 * d + d : zeros;
-          const T* gk = gate + (at + k) * d;
-          T* x = normal + (at + k) * d;
-          T* gz = grad_gate + (at + k) * d;
-          T* grad_v = column + (col + k) * 2 * d;
-          T* grad_s = grad_v + d;
-          T sum = 0, dot = 0;
-          for (std::int64_t i = 0; i < d; ++i) {
-            grad_s[i] += per_row * grad_f[i] * gk[i];
-            grad_t[i] += per_col * grad_r[i] * gk[i];
-            const T grad = gz[i] + per_row * grad_f[i] * s[i] + per_col * grad_r[i] * t[i];
-            const T pre = grad * silu_slope(gamma[i] * x[i] + beta[i]);
-            grad_gamma[i] += pre * x[i];
-            grad_beta[i] += pre;
-            gz[i] = pre * gamma[i];
-            sum += gz[i];
-            dot += gz[i] * x[i];
-          }
-          const T mean = sum / static_cast<T>(d), slope = dot / static_cast<T>(d);
-          for (std::int64_t i = 0; i < d; ++i) {
-            gz[i] = (gz[i] - mean - x[i] * slope) * inverse[at + k];
-            grad_u[i] += gz[i];
-            grad_v[i] += gz[i];
-          }
-        }
-      });
+      for_row_pieces(begin, begin + count, block.cols,
+                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
+                       const std::int64_t target = block.target_offset + row;
+                       const T* t = layer.projection + target * 4 * d + 3 * d;
+                       const T* grad_f = grad_aggregate ? grad_aggregate + target * 2 * d : zeros;
+                       T* grad_u = grad_projection + target * 4 * d;
+                       T* grad_t = grad_u + 3 * d;
+                       for (std::int64_t k = 0; k < n; ++k) {
+                         const std::int64_t source = block.source_offset + col + k;
+                         const T* s = layer.projection + source * 4 * d + 2 * d;
+                         const T* grad_r = grad_aggregate ? grad_aggregate + source * 2 * d + d : zeros;
+                         const T* gk = gate + (at + k) * d;
+                         T* x = normal + (at + k) * d;
+                         T* gz = grad_gate + (at + k) * d;
+                         T* grad_v = column + (col + k) * 2 * d;
+                         T* grad_s = grad_v + d;
+                         T sum = 0, dot = 0;
+                         for (std::int64_t i = 0; i < d; ++i) {
+                           grad_s[i] += per_row * grad_f[i] * gk[i];
+                           grad_t[i] += per_col * grad_r[i] * gk[i];
+                           const T grad = gz[i] + per_row * grad_f[i] * s[i] + per_col * grad_r[i] * t[i];
+                           const T pre = grad * silu_slope(gamma[i] * x[i] + beta[i]);
+                           grad_gamma[i] += pre * x[i];
+                           grad_beta[i] += pre;
+                           gz[i] = pre * gamma[i];
+                           sum += gz[i];
+                           dot += gz[i] * x[i];
+                         }
+                         const T mean = sum / static_cast<T>(d), slope = dot / static_cast<T>(d);
+                         for (std::int64_t i = 0; i < d; ++i) {
+                           gz[i] = (gz[i] - mean - x[i] * slope) * inverse[at + k];
+                           grad_u[i] += gz[i];
+                           grad_v[i] += gz[i];
+                         }
+                       }
+                     });
       gemm(Trans::yes, Trans::no, d, d, count, T(1), grad_gate, d, layer.edge + first * d, d, T(1), partial_c, d);
       if (grad_edge) {
         T* ge = grad_edge + first * d;
@@ -251,7 +256,8 @@ void edge_update_backward(const EdgeUpdateGradient& args, Stream) {
   validate(args.forward);
   const EdgeUpdate& a = args.forward;
   if (args.grad_edge_out) expect("edge_update", "grad_edge_out", args.grad_edge_out, a.edge.shape, a.edge.dtype);
-  if (args.grad_aggregate) expect("edge_update", "grad_aggregate", args.grad_aggregate, a.aggregate.shape, a.edge.dtype);
+  if (args.grad_aggregate)
+    expect("edge_update", "grad_aggregate", args.grad_aggregate, a.aggregate.shape, a.edge.dtype);
   if (args.grad_edge) expect("edge_update", "grad_edge", args.grad_edge, a.edge.shape, a.edge.dtype);
   expect("edge_update", "grad_projection", args.grad_projection, a.projection.shape, a.edge.dtype);
   expect("edge_update", "grad_weight_c", args.grad_weight_c, a.weight_c.shape, a.edge.dtype);

@@ -66,7 +66,8 @@ void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
   const T log_lambda = logarithm(std::max(lambda, T(1e-8)));
   for (std::int64_t i = 0; i < block.rows; ++i) {
     T energy = 0;
-    for (std::int64_t j = 0; j < block.cols; ++j) energy += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
+    for (std::int64_t j = 0; j < block.cols; ++j)
+      energy += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
     energy = std::sqrt(energy) + T(1e-6);
     for (std::int64_t j = 0; j < block.cols; ++j) {
       const std::int64_t k = i * block.cols + j;
@@ -191,7 +192,8 @@ void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
 template <class T>
 void refine_nodes_of_network(const RefineFeatures& a, std::int64_t n) {
   const Network& network = a.table.network[n];
-  const std::int64_t objectives = a.gradient.extent(0), features = refine_node_features(objectives), nodes = a.table.node_count;
+  const std::int64_t objectives = a.gradient.extent(0), features = refine_node_features(objectives),
+                     nodes = a.table.node_count;
   const T *mean = a.mean.as<T>(), *rms = a.rms.as<T>(), *original_mean = a.original_mean.as<T>();
   const T *original_rms = a.original_rms.as<T>(), *correlation = a.correlation.as<T>();
   const T *fisher = a.fisher_bias.as<T>(), *original_fisher = a.original_fisher_bias.as<T>();
@@ -235,8 +237,9 @@ void edit_features(const EditFeatures& args, Stream) {
   const Shape edges{args.table.edge_count}, nodes{args.table.node_count};
   for (const auto& [name, view] : {std::pair{"weight", args.weight}, std::pair{"fisher", args.fisher}})
     expect("edit_features", name, view, edges, dtype);
-  for (const auto& [name, view] : {std::pair{"bias", args.bias}, std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean},
-                                   std::pair{"rms", args.rms}, std::pair{"correlation", args.correlation}})
+  for (const auto& [name, view] :
+       {std::pair{"bias", args.bias}, std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean},
+        std::pair{"rms", args.rms}, std::pair{"correlation", args.correlation}})
     expect("edit_features", name, view, nodes, dtype);
   if (args.gradient) expect("edit_features", "gradient", args.gradient, edges, dtype);
   if (args.gradient_bias) expect("edit_features", "gradient_bias", args.gradient_bias, nodes, dtype);
@@ -265,8 +268,8 @@ void refine_features(const RefineFeatures& args, Stream) {
   const DType dtype = args.weight.dtype;
   const std::int64_t objectives = args.gradient.extent(0), edges = args.table.edge_count, nodes = args.table.node_count;
   for (const auto& [name, view] :
-       {std::pair{"weight", args.weight}, std::pair{"edited_weight", args.edited_weight}, std::pair{"logit", args.logit},
-        std::pair{"residual", args.residual}, std::pair{"fisher", args.fisher}})
+       {std::pair{"weight", args.weight}, std::pair{"edited_weight", args.edited_weight},
+        std::pair{"logit", args.logit}, std::pair{"residual", args.residual}, std::pair{"fisher", args.fisher}})
     expect("refine_features", name, view, {edges}, dtype);
   for (const auto& [name, view] :
        {std::pair{"edited_bias", args.edited_bias}, std::pair{"bias_residual", args.bias_residual},

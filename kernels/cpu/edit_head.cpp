@@ -37,17 +37,18 @@ struct Head {
     const T* bias = kind_bias + static_cast<std::int64_t>(block.kind) * h;
     gemm(Trans::no, Trans::yes, count, h, d, T(1), edge + at0 * d, d, weight, d, T(0), first, h);
     if (edge2) gemm(Trans::no, Trans::yes, count, h, d2, T(1), edge2 + at0 * d2, d2, weight2, d2, T(1), first, h);
-    for_row_pieces(begin, begin + count, block.cols, [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-      const T* u = projection + (block.target_offset + row) * 2 * h;
-      for (std::int64_t k = 0; k < n; ++k) {
-        const T* v = projection + (block.source_offset + col + k) * 2 * h + h;
-        T* z = first + (at + k) * h;
-        for (std::int64_t i = 0; i < h; ++i) {
-          const T sum = z[i] + u[i] + v[i] + bias[i];
-          z[i] = sum > T(0) ? sum : T(0);
-        }
-      }
-    });
+    for_row_pieces(begin, begin + count, block.cols,
+                   [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
+                     const T* u = projection + (block.target_offset + row) * 2 * h;
+                     for (std::int64_t k = 0; k < n; ++k) {
+                       const T* v = projection + (block.source_offset + col + k) * 2 * h + h;
+                       T* z = first + (at + k) * h;
+                       for (std::int64_t i = 0; i < h; ++i) {
+                         const T sum = z[i] + u[i] + v[i] + bias[i];
+                         z[i] = sum > T(0) ? sum : T(0);
+                       }
+                     }
+                   });
     if (!mix) return first;
     gemm(Trans::no, Trans::yes, count, h, h, T(1), first, h, mix, h, T(0), second, h);
     for (std::int64_t i = 0; i < count * h; ++i) second[i] = second[i] > T(0) ? second[i] : T(0);
@@ -71,7 +72,8 @@ void forward(const EditHead& a) {
       const std::int64_t count = std::min(kTileEdges, end - begin);
       const T* last = net.hidden(block, begin, count, first, second);
       T* tile = out + (block.edge_offset + begin) * net.outputs;
-      for (std::int64_t k = 0; k < count; ++k) std::copy_n(net.head_bias + kind * net.outputs, net.outputs, tile + k * net.outputs);
+      for (std::int64_t k = 0; k < count; ++k)
+        std::copy_n(net.head_bias + kind * net.outputs, net.outputs, tile + k * net.outputs);
       gemm(Trans::no, Trans::yes, count, net.outputs, net.h, T(1), last, net.h, net.head + kind * net.outputs * net.h,
            net.h, T(1), tile, net.outputs);
     }
@@ -137,27 +139,31 @@ void backward(const EditHeadGradient& g) {
         for (std::int64_t i = 0; i < count * h; ++i) grad_first[i] = first[i] > T(0) ? grad_first[i] : T(0);
         grad_z = grad_first;
       }
-      gemm(Trans::yes, Trans::no, h, net.d, count, T(1), grad_z, h, net.edge + at0 * net.d, net.d, T(1), sums + layout.weight, net.d);
+      gemm(Trans::yes, Trans::no, h, net.d, count, T(1), grad_z, h, net.edge + at0 * net.d, net.d, T(1),
+           sums + layout.weight, net.d);
       if (net.edge2)
         gemm(Trans::yes, Trans::no, h, net.d2, count, T(1), grad_z, h, net.edge2 + at0 * net.d2, net.d2, T(1),
              sums + layout.weight2, net.d2);
       if (grad_edge)
-        gemm(Trans::no, Trans::no, count, net.d, h, T(1), grad_z, h, net.weight, net.d, T(1), grad_edge + at0 * net.d, net.d);
+        gemm(Trans::no, Trans::no, count, net.d, h, T(1), grad_z, h, net.weight, net.d, T(1), grad_edge + at0 * net.d,
+             net.d);
       if (grad_edge2)
-        gemm(Trans::no, Trans::no, count, net.d2, h, T(1), grad_z, h, net.weight2, net.d2, T(1), grad_edge2 + at0 * net.d2, net.d2);
+        gemm(Trans::no, Trans::no, count, net.d2, h, T(1), grad_z, h, net.weight2, net.d2, T(1),
+             grad_edge2 + at0 * net.d2, net.d2);
       T* grad_kind = sums + layout.kind_bias;
-      for_row_pieces(begin, begin + count, block.cols, [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-        T* grad_u = grad_projection + (block.target_offset + row) * 2 * h;
-        for (std::int64_t k = 0; k < n; ++k) {
-          const T* z = grad_z + (at + k) * h;
-          T* grad_v = column + (col + k) * h;
-          for (std::int64_t i = 0; i < h; ++i) {
-            grad_u[i] += z[i];
-            grad_v[i] += z[i];
-            grad_kind[i] += z[i];
-          }
-        }
-      });
+      for_row_pieces(begin, begin + count, block.cols,
+                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
+                       T* grad_u = grad_projection + (block.target_offset + row) * 2 * h;
+                       for (std::int64_t k = 0; k < n; ++k) {
+                         const T* z = grad_z + (at + k) * h;
+                         T* grad_v = column + (col + k) * h;
+                         for (std::int64_t i = 0; i < h; ++i) {
+                           grad_u[i] += z[i];
+                           grad_v[i] += z[i];
+                           grad_kind[i] += z[i];
+                         }
+                       }
+                     });
     }
   });
   add_chunk_columns(a.table, list, columns, h, grad_projection, 2 * h, h, [](const Block&) { return T(1); });

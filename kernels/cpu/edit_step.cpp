@@ -73,7 +73,8 @@ void validate(const EditStep& a) {
   const std::int64_t n = a.out.extent(0), steps = a.out.extent(1) - 2;
   const DType dtype = a.out.dtype;
   check(steps >= 0, "edit_step", "expected at least 2 columns in `out`, got ", a.out.extent(1));
-  for (const auto& [name, view] : {std::pair{"logit_in", a.logit_in}, std::pair{"residual_in", a.residual_in}, std::pair{"prior", a.prior}})
+  for (const auto& [name, view] :
+       {std::pair{"logit_in", a.logit_in}, std::pair{"residual_in", a.residual_in}, std::pair{"prior", a.prior}})
     if (view) expect("edit_step", name, view, {n}, dtype);
   if (a.prior) expect("edit_step", "prior_gain", a.prior_gain, {1}, dtype);
   if (steps > 0) expect("edit_step", "step", a.step, {n, steps}, dtype);

@@ -19,8 +19,8 @@ void forward(const EmbeddingAdd& a) {
   parallel_for((rows + kRows - 1) / kRows, [&](std::int64_t chunk) {
     for (std::int64_t row = chunk * kRows; row < std::min(rows, (chunk + 1) * kRows); ++row) {
       const std::int32_t entry = index[row];
-      check(entry >= -1 && entry < a.table.extent(0), "embedding_add", "index ", entry, " is outside ", a.table.extent(0),
-            " entries");
+      check(entry >= -1 && entry < a.table.extent(0), "embedding_add", "index ", entry, " is outside ",
+            a.table.extent(0), " entries");
       for (std::int64_t i = 0; i < width; ++i)
         y[row * width + i] = x[row * width + i] + (entry >= 0 ? table[entry * width + i] : T(0));
     }

@@ -30,7 +30,8 @@ void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
   for (std::int64_t f = 0; f < features; ++f) {
     T* out = feature + f * kFeatureGateFeatures;
     const T log_saliency = logarithm(saliency[f] * count + T(1e-6));
-    prior[f] = clamp(log_saliency - logarithm(lambda), T(8));
+    const T log_unique = logarithm(a.unique_saliency.as<T>()[n * features + f] * count + T(1e-6));
+    prior[f] = clamp((log_saliency + log_unique) / T(2) - logarithm(lambda), T(8));
     out[0] = log_saliency / T(3) + T(1);
     out[1] = prior[f] / T(3);
     out[2] = logarithm(saliency[f] / mean + T(1e-4)) / T(3);
@@ -39,6 +40,8 @@ void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
     out[5] = T(0);
     out[6] = T(0);
     out[7] = refining ? T(1) : T(0);
+    out[8] = log_unique / T(3) + T(1);
+    out[9] = clamp(log_unique - logarithm(lambda), T(8)) / T(3);
   }
   for (std::int64_t j = 0; j < block.cols; ++j) {
     T* out = feature + of[j] * kFeatureGateFeatures;
@@ -60,6 +63,7 @@ void feature_gate_features(const FeatureGateFeatures& args, Stream) {
   const std::int64_t networks = args.table.network_count, features = args.saliency.extent(1);
   const DType dtype = args.saliency.dtype;
   expect("feature_gate_features", "saliency", args.saliency, {networks, features}, dtype);
+  expect("feature_gate_features", "unique_saliency", args.unique_saliency, {networks, features}, dtype);
   expect("feature_gate_features", "lambda", args.lambda, {networks}, dtype);
   expect("feature_gate_features", "feature", args.feature, {networks * features, kFeatureGateFeatures}, dtype);
   expect("feature_gate_features", "prior", args.prior, {networks * features}, dtype);

@@ -51,7 +51,8 @@ void feature_pool_backward(const FeaturePoolGradient& args, Stream) {
     const T* grad_y = args.grad_y.as<T>();
     T* grad_x = args.grad_x.as<T>();
     for_inputs(args.forward, [&](std::int64_t node, std::int64_t row, std::int32_t count) {
-      for (std::int64_t i = 0; i < args.forward.x.extent(1); ++i) grad_x[node + i] += grad_y[row + i] / static_cast<T>(count);
+      for (std::int64_t i = 0; i < args.forward.x.extent(1); ++i)
+        grad_x[node + i] += grad_y[row + i] / static_cast<T>(count);
     });
   });
 }

@@ -19,8 +19,9 @@ void fill(const Fill& args, Stream) {
   dispatch_float("fill", args.y.dtype, [&](auto zero) {
     using T = decltype(zero);
     T* y = args.y.as<T>();
-    for_chunks(args.y.count(),
-               [&](std::int64_t begin, std::int64_t end) { std::fill(y + begin, y + end, static_cast<T>(args.value)); });
+    for_chunks(args.y.count(), [&](std::int64_t begin, std::int64_t end) {
+      std::fill(y + begin, y + end, static_cast<T>(args.value));
+    });
   });
 }
 

@@ -56,7 +56,8 @@ void backward(const GateGradient& g) {
 
 void validate(const Gate& a) {
   const DType dtype = a.logit.dtype;
-  check(a.segments.rows() == a.logit.count(), "gate", "segments cover ", a.segments.rows(), " logits of ", a.logit.count());
+  check(a.segments.rows() == a.logit.count(), "gate", "segments cover ", a.segments.rows(), " logits of ",
+        a.logit.count());
   check(a.temperature > 0.0 && a.bound > 0.0, "gate", "expected a temperature and a bound above 0");
   if (a.noise) expect("gate", "noise", a.noise, a.logit.shape, dtype);
   expect("gate", "gate", a.gate, a.logit.shape, dtype);

@@ -56,7 +56,8 @@ void backward(const LinearGradient& g) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
     const T* grad_tile = grad_y + tile.first * out;
     if (grad_x)
-      gemm(Trans::no, Trans::no, tile.count, in, out, T(1), grad_tile, out, weight, in, T(1), grad_x + tile.first * in, in);
+      gemm(Trans::no, Trans::no, tile.count, in, out, T(1), grad_tile, out, weight, in, T(1), grad_x + tile.first * in,
+           in);
     if (partial_weight)
       gemm(Trans::yes, Trans::no, out, in, tile.count, T(1), grad_tile, out, x + tile.first * in, in, T(0),
            partial_weight + t * out * in, in);
@@ -82,7 +83,8 @@ void linear_backward(const LinearGradient& args, Stream) {
   validate(args.forward);
   expect("linear", "grad_y", args.grad_y, args.forward.y.shape, args.forward.x.dtype);
   if (args.grad_x) expect("linear", "grad_x", args.grad_x, args.forward.x.shape, args.forward.x.dtype);
-  if (args.grad_weight) expect("linear", "grad_weight", args.grad_weight, args.forward.weight.shape, args.forward.x.dtype);
+  if (args.grad_weight)
+    expect("linear", "grad_weight", args.grad_weight, args.forward.weight.shape, args.forward.x.dtype);
   if (args.grad_bias)
     expect("linear", "grad_bias", args.grad_bias, {args.forward.weight.extent(0)}, args.forward.x.dtype);
   dispatch_float("linear", args.forward.x.dtype, [&](auto zero) { backward<decltype(zero)>(args); });

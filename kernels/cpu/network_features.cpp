@@ -10,7 +10,8 @@ void network_features(const NetworkFeatures& args, Stream) {
   const std::int64_t networks = args.lambda.extent(0), requirements = args.lambda.extent(1);
   const std::int64_t features = network_feature_count(requirements);
   const DType dtype = args.lambda.dtype;
-  check(args.pass >= 1 && args.pass <= kPassFlags, "network_features", "expected pass 1 to ", kPassFlags, ", got ", args.pass);
+  check(args.pass >= 1 && args.pass <= kPassFlags, "network_features", "expected pass 1 to ", kPassFlags, ", got ",
+        args.pass);
   expect("network_features", "divergence", args.divergence, {networks}, dtype);
   expect("network_features", "requirement", args.requirement, {networks, requirements}, dtype);
   expect("network_features", "feature", args.feature, {networks, features}, dtype);

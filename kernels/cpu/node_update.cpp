@@ -154,7 +154,8 @@ void backward(const NodeUpdateGradient& g) {
 }
 
 void validate(const NodeUpdate& a) {
-  const std::int64_t h = a.node.extent(1), m = a.aggregate.extent(1), p = a.condition.extent(1), f = a.weight1.extent(0);
+  const std::int64_t h = a.node.extent(1), m = a.aggregate.extent(1), p = a.condition.extent(1),
+                     f = a.weight1.extent(0);
   const DType dtype = a.node.dtype;
   expect("node_update", "node", a.node, {a.table.node_count, h}, dtype);
   expect("node_update", "aggregate", a.aggregate, {a.table.node_count, m}, dtype);

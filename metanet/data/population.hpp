@@ -22,9 +22,9 @@ struct Population {
   std::filesystem::path dataset_source;  // the description, as given when the population was trained
   std::string dataset_fingerprint;
   std::vector<SubjectNetwork> networks;
-  std::vector<PopulationSplit> split;       // per network
-  std::vector<nlohmann::json> attributes;   // per network: objects kept as they are (training settings, edits)
-  nlohmann::json provenance;                // of the whole: config, seed, version, edits applied
+  std::vector<PopulationSplit> split;      // per network
+  std::vector<nlohmann::json> attributes;  // per network: objects kept as they are (training settings, edits)
+  nlohmann::json provenance;               // of the whole: config, seed, version, edits applied
 };
 
 /// Reads a population folder. Throws InputError naming file and key.

@@ -15,11 +15,11 @@ Activation parse_activation(const std::string& text, const std::string& where);
 /// A trained multi-layer perceptron: hidden layers with `activation`, linear outputs (logits).
 struct SubjectNetwork {
   std::string name;
-  std::vector<int> widths;      // inputs, hidden ..., outputs
+  std::vector<int> widths;  // inputs, hidden ..., outputs
   Activation activation = Activation::relu;
-  std::vector<float> weights;   // layer after layer, each (outputs, inputs) row-major as in PyTorch
-  std::vector<float> biases;    // layer after layer
-  std::string run;              // the training run it came from; snapshots of one run share it and never split up
+  std::vector<float> weights;  // layer after layer, each (outputs, inputs) row-major as in PyTorch
+  std::vector<float> biases;   // layer after layer
+  std::string run;             // the training run it came from; snapshots of one run share it and never split up
 
   int layers() const { return static_cast<int>(widths.size()) - 1; }
   std::int64_t weight_count() const;

@@ -8,7 +8,8 @@ void GraphBatch::assign(std::span<const SubjectNetwork* const> networks) {
   using kernels::BlockKind;
   block_.clear();
   network_.clear();
-  for (auto* offsets : {&network_edges_, &network_nodes_, &network_hidden_, &networks_, &block_edges_}) offsets->assign(1, 0);
+  for (auto* offsets : {&network_edges_, &network_nodes_, &network_hidden_, &networks_, &block_edges_})
+    offsets->assign(1, 0);
   table_ = {};
   std::int64_t edge = 0, node = 0, hidden = 0;
   for (const SubjectNetwork* subject : networks) {
@@ -82,14 +83,15 @@ void GraphBatch::gather(std::span<const SubjectNetwork* const> networks, const T
                         const TensorView& bias) const {
   check(static_cast<int>(networks.size()) == table_.network_count, "graph_batch", "expected ", table_.network_count,
         " networks, got ", networks.size());
-  check(weight.count() == table_.edge_count && bias.count() == table_.node_count, "graph_batch",
-        "expected room for ", table_.edge_count, " weights and ", table_.node_count, " nodes");
+  check(weight.count() == table_.edge_count && bias.count() == table_.node_count, "graph_batch", "expected room for ",
+        table_.edge_count, " weights and ", table_.node_count, " nodes");
   for (std::size_t n = 0; n < networks.size(); ++n) {
     const kernels::Network& row = network_[n];
     const SubjectNetwork& subject = *networks[n];
     check(static_cast<std::int64_t>(subject.weights.size()) == row.edge_count, "graph_batch", "network `", subject.name,
           "` has ", subject.weights.size(), " weights, expected ", row.edge_count);
-    with_float(weight, [&](auto* out) { std::copy(subject.weights.begin(), subject.weights.end(), out + row.edge_offset); });
+    with_float(weight,
+               [&](auto* out) { std::copy(subject.weights.begin(), subject.weights.end(), out + row.edge_offset); });
     with_float(bias, [&](auto* out) {
       std::fill_n(out + row.node_offset, row.inputs, 0);
       std::copy(subject.biases.begin(), subject.biases.end(), out + row.node_offset + row.inputs);

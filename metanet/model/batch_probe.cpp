@@ -3,6 +3,7 @@
 #include "autograd/op/divergence.hpp"
 #include "autograd/op/subject_forward.hpp"
 #include "kernels/column.hpp"
+#include "kernels/feature_fold.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/probe.hpp"
 
@@ -19,7 +20,7 @@ TensorView zeros(Tape& tape, Shape shape, DType dtype) {
 }  // namespace
 
 BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& table, const TensorView& weight,
-                            const TensorView& bias, const ProbeOptions& options) {
+                          const TensorView& bias, const ProbeOptions& options) {
   Arena& arena = tape.arena();
   const DType dtype = weight.dtype;
   const RowBatch& rows = *options.rows;
@@ -36,8 +37,7 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
     for (const auto& requirement : *options.requirements) reads_groups |= requirement->reads_groups();
   const std::int64_t objectives = (options.original_logits ? 1 : 0) + (reads_groups ? 1 : 0);
   TensorView grad_logits;
-  if (objectives > 0)
-    grad_logits = zeros(tape, {objectives, networks, logits_shape[1], logits_shape[2]}, dtype);
+  if (objectives > 0) grad_logits = zeros(tape, {objectives, networks, logits_shape[1], logits_shape[2]}, dtype);
   const auto objective = [&](std::int64_t index) { return reshape(slice_rows(grad_logits, index, 1), logits_shape); };
   const TensorView ones = arena.tensor({networks}, dtype);
   kernels::fill({.y = ones, .value = 1.0}, tape.stream());
@@ -94,6 +94,22 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                   .feature_offset = options.feature_offset,
                   .feature_saliency = probe.feature_saliency},
                  tape.stream());
+  if (options.unique) {
+    const TensorView deviation = arena.tensor({rows.x.extent(1), rows.random_rows}, dtype);
+    kernels::feature_deviation({.x = rows.x, .unique = options.unique, .deviation = deviation}, tape.stream());
+    probe.unique_saliency = arena.tensor(probe.feature_saliency.shape, dtype);
+    kernels::probe({.table = table,
+                    .weight = weight,
+                    .x = rows.x,
+                    .activation = pass.activation,
+                    .slope = pass.slope,
+                    .logits = logits,
+                    .statistic_rows = rows.random_rows,
+                    .feature_offset = options.feature_offset,
+                    .feature_deviation = deviation,
+                    .feature_saliency = probe.unique_saliency},
+                   tape.stream());
+  }
   return probe;
 }
 

@@ -18,23 +18,25 @@ struct BatchProbe {
   TensorView gradient;          // (objectives, edges), optional
   TensorView gradient_bias;     // (objectives, nodes), optional
   TensorView feature_saliency;  // (networks, features), optional
+  TensorView unique_saliency;   // (networks, features), optional: the same of what other features do not predict
   TensorView divergence;        // (networks), with original logits
   TensorView requirement;       // (networks, requirements): value of each that reads groups, 0 of the others
 };
 
 struct ProbeOptions {
   const RowBatch* rows = nullptr;
-  TensorView feature_offset;            // (features + 1) int32: asks for feature_saliency
-  TensorView original_logits;           // (networks, rows, classes): asks for the gradient of the divergence from them
+  TensorView feature_offset;   // (features + 1) int32: asks for feature_saliency
+  TensorView unique;           // (inputs, inputs): with it also unique_saliency, see kernels::FeatureDeviation
+  TensorView original_logits;  // (networks, rows, classes): asks for the gradient of the divergence from them
   const Requirements* requirements = nullptr;
-  TensorView lambda;                    // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over
-                                        // the requirements that read groups
+  TensorView lambda;  // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over
+                      // the requirements that read groups
 };
 
-/// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if asked
-/// for, and then the requirements on groups, if there are any. `inner` is a tape on the same arena with nothing
+/// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if
+/// asked for, and then the requirements on groups, if there are any. `inner` is a tape on the same arena with nothing
 /// recorded; it is used for the gradients with respect to logits.
 BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& table, const TensorView& weight,
-                            const TensorView& bias, const ProbeOptions& options);
+                          const TensorView& bias, const ProbeOptions& options);
 
 }  // namespace amend

@@ -3,6 +3,7 @@
 #include "autograd/op/edge_update.hpp"
 #include "autograd/op/edit_head.hpp"
 #include "autograd/op/embedding.hpp"
+#include "autograd/op/feature_fold.hpp"
 #include "autograd/op/feature_pool.hpp"
 #include "autograd/op/gate.hpp"
 #include "autograd/op/linear.hpp"
@@ -39,11 +40,11 @@ struct Editor::Context {
   const EditorInputs& in;
   const kernels::BlockTable& table;
   DType dtype;
-  Variable condition;     // (networks, H)
-  Variable node;          // (nodes, H)
-  Variable edge;          // (edges, D), or the edge features when there are no messages
-  Variable pooled;        // (networks * features, H)
-  TensorView scale;       // (blocks)
+  Variable condition;  // (networks, H)
+  Variable node;       // (nodes, H)
+  Variable edge;       // (edges, D), or the edge features when there are no messages
+  Variable pooled;     // (networks * features, H)
+  TensorView scale;    // (blocks)
   TensorView prior, neuron_prior, feature_prior;
   TensorView weight_lambda, neuron_lambda, feature_lambda;  // (networks)
   TensorView weight_noise, neuron_noise, feature_noise;
@@ -73,7 +74,11 @@ void Editor::embed(Context& c) const {
   const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream) {
     if (!wanted || !in.training) return TensorView{};
     const TensorView y = c.tensor({count});
-    kernels::logistic_noise({.y = y, .seed = in.noise_seed, .stream = 0x4e000000 + in.noise_shard * kNoises + stream, .step = in.noise_step}, c.tape.stream());
+    kernels::logistic_noise({.y = y,
+                             .seed = in.noise_seed,
+                             .stream = 0x4e000000 + in.noise_shard * kNoises + stream,
+                             .step = in.noise_step},
+                            c.tape.stream());
     return y;
   };
   c.weight_noise = noise(gates_.weights, c.table.edge_count, kWeightNoise);
@@ -128,11 +133,12 @@ void Editor::exchange_messages(Context& c) const {
     const TensorView half = c.tensor({c.table.network_count, h});
     kernels::fill({.y = half, .value = 0.5}, c.tape.stream());
     alpha = op::add(c.tape, alpha, c.tape.constant(half));
-    const auto message = op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
-                                         use(c, m.weight_c), use(c, m.weight_g), modulation);
+    const auto message =
+        op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
+                        use(c, m.weight_c), use(c, m.weight_g), modulation);
     c.edge = message.edge;
-    const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias),
-                                       use(c, m.second.weight), use(c, m.second.bias)};
+    const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
+                                       use(c, m.second.bias)};
     c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha);
   }
 }
@@ -157,9 +163,9 @@ void Editor::first_pass(Context& c) const {
 
   Variable hidden = linear(c, node_head_.node, c.node, nodes);
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, node_head_.condition, c.condition, networks), nodes));
-  c.state.node = op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
-                               {.prior = c.neuron_prior,
-                                .prior_gain = gates_.neurons ? use(c, neuron_prior_gain_) : Variable()});
+  c.state.node =
+      op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
+                    {.prior = c.neuron_prior, .prior_gain = gates_.neurons ? use(c, neuron_prior_gain_) : Variable()});
 
   if (!gates_.features) return;
   const Segments& rows = c.in.feature_rows;
@@ -169,11 +175,13 @@ void Editor::first_pass(Context& c) const {
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = c.in.input_feature,
                                   .saliency = c.in.probe.feature_saliency,
+                                  .unique_saliency = c.in.probe.unique_saliency,
                                   .lambda = c.feature_lambda,
                                   .feature = feature,
                                   .prior = c.feature_prior},
                                  c.tape.stream());
-  hidden = op::add(c.tape, linear(c, feature_head_.node, c.pooled, rows), linear(c, feature_input_, c.tape.constant(feature), rows));
+  hidden = op::add(c.tape, linear(c, feature_head_.node, c.pooled, rows),
+                   linear(c, feature_input_, c.tape.constant(feature), rows));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, feature_head_.condition, c.condition, networks), rows));
   c.state.feature = op::edit_step(c.tape, linear(c, feature_head_.out, hidden, rows), {},
                                   {.prior = c.feature_prior, .prior_gain = use(c, feature_prior_gain_)});
@@ -187,18 +195,22 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const Segments& networks = c.table.networks;
   const auto requirements = static_cast<std::int64_t>(requirements_.size());
 
-  check(in.inner != nullptr && &in.inner->arena() == &c.tape.arena(), "editor", "refinement needs an inner tape on the same arena");
-  const BatchProbe probe = probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
-                                            {.rows = in.rows,
-                                             .feature_offset = gates_.features ? in.feature_offset : TensorView{},
-                                             .original_logits = in.original_logits,
-                                             .requirements = &requirements_,
-                                             .lambda = in.lambda});
+  check(in.inner != nullptr && &in.inner->arena() == &c.tape.arena(), "editor",
+        "refinement needs an inner tape on the same arena");
+  const BatchProbe probe =
+      probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
+                     {.rows = in.rows,
+                      .feature_offset = gates_.features ? in.feature_offset : TensorView{},
+                      .original_logits = in.original_logits,
+                      .requirements = &requirements_,
+                      .lambda = in.lambda});
   // Requirements that count gates: their value is the share that is open.
   for (std::int64_t r = 0; r < requirements; ++r) {
     const EditGates gates = requirements_[static_cast<std::size_t>(r)]->gates();
-    const Variable share = gates.weights ? before.weight_share : gates.neurons ? before.neuron_share
-                           : gates.features ? before.feature_share : Variable();
+    const Variable share = gates.weights    ? before.weight_share
+                           : gates.neurons  ? before.neuron_share
+                           : gates.features ? before.feature_share
+                                            : Variable();
     if (share)
       kernels::write_column({.matrix = probe.requirement, .column = r, .vector = share.value()}, c.tape.stream());
   }
@@ -241,9 +253,11 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                             .node_step = node_step},
                            c.tape.stream());
 
-  const Variable condition = op::add(c.tape, c.condition, linear(c, refine_network_, c.tape.constant(network_feature), networks));
+  const Variable condition =
+      op::add(c.tape, c.condition, linear(c, refine_network_, c.tape.constant(network_feature), networks));
   const Variable read = c.tape.constant(node_feature);
-  Variable projection = op::add(c.tape, linear(c, refine_projection_, c.node, nodes), linear(c, refine_node_features_, read, nodes));
+  Variable projection =
+      op::add(c.tape, linear(c, refine_projection_, c.node, nodes), linear(c, refine_node_features_, read, nodes));
   projection = op::segment_add(c.tape, projection, linear(c, refine_condition_, condition, networks), nodes);
   const Variable out = op::edit_head(c.tape, c.table,
                                      {.edge = c.edge,
@@ -255,11 +269,14 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                                       .mix = use(c, refine_mix_),
                                       .head = use(c, refine_out_),
                                       .head_bias = use(c, refine_out_bias_)});
-  c.state.edge = op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step});
+  c.state.edge =
+      op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step});
 
-  Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes), linear(c, refine_node_head_features_, read, nodes));
+  Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes),
+                            linear(c, refine_node_head_features_, read, nodes));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_node_head_.condition, condition, networks), nodes));
-  c.state.node = op::edit_step(c.tape, linear(c, refine_node_head_.out, hidden, nodes), c.state.node, {.step = node_step});
+  c.state.node =
+      op::edit_step(c.tape, linear(c, refine_node_head_.out, hidden, nodes), c.state.node, {.step = node_step});
 
   if (!gates_.features) return;
   const Segments& rows = in.feature_rows;
@@ -267,6 +284,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = in.input_feature,
                                   .saliency = in.probe.feature_saliency,
+                                  .unique_saliency = in.probe.unique_saliency,
                                   .lambda = c.feature_lambda,
                                   .weight = in.weight,
                                   .gradient = reshape(slice_rows(probe.gradient, 0, 1), {c.table.edge_count}),
@@ -291,12 +309,13 @@ EditorPass Editor::build(Context& c) const {
   };
   EditorPass pass;
   const auto weight_kind = gates_.weights ? gate_options_.weight : kernels::GateKind::scale;
-  const auto weights = op::gate(c.tape, c.state.edge.logit, c.table.network_edges, options(weight_kind, c.weight_noise));
+  const auto weights =
+      op::gate(c.tape, c.state.edge.logit, c.table.network_edges, options(weight_kind, c.weight_noise));
   if (gates_.weights) {
     pass.weight_share = weights.penalty;
     pass.weight_barrier = weights.barrier;
   }
-  Variable neuron_gate, feature_gate;
+  Variable neuron_gate, feature_gate, base;
   if (gates_.neurons) {
     const auto neurons = op::gate(c.tape, op::hidden_rows(c.tape, c.table, c.state.node.logit), c.table.network_hidden,
                                   options(gate_options_.neuron, c.neuron_noise));
@@ -305,15 +324,17 @@ EditorPass Editor::build(Context& c) const {
     pass.neuron_barrier = neurons.barrier;
   }
   if (gates_.features) {
-    const auto features = op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
+    const auto features =
+        op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
     feature_gate = c.tape.reshape(features.gate, {c.table.network_count, shape_.features});
+    base = op::feature_fold(c.tape, c.table, c.in.weight, feature_gate, c.in.feature_offset, c.in.covariance);
     pass.feature_share = features.penalty;
     pass.feature_barrier = features.barrier;
   }
   const Variable node_gate = op::node_gate(c.tape, c.table, c.dtype, feature_gate, c.in.input_feature, neuron_gate);
   pass.edited = op::apply_edit(c.tape, c.table,
                                {.weight = c.in.weight, .bias = c.in.bias, .mean = c.in.probe.mean, .scale = c.scale},
-                               weights.gate, c.state.edge.residual, node_gate, c.state.node.residual);
+                               weights.gate, c.state.edge.residual, node_gate, c.state.node.residual, base);
   return pass;
 }
 

@@ -40,22 +40,23 @@ struct EditorGates {
 /// A batch of networks to edit and all that is known of them.
 struct EditorInputs {
   const kernels::BlockTable* table = nullptr;
-  TensorView weight;                // (edges)
-  TensorView bias;                  // (nodes)
-  BatchProbe probe;               // of the original networks; its gradient, if any, is that of the groups' objectives
-  const RowBatch* rows = nullptr;   // what refinement passes probe on
-  TensorView original_logits;       // (networks, rows, classes) of the original networks on them
-  TensorView lambda;                // (networks, requirements), 0: off
-  TensorView condition;             // (networks, 2 requirements): see encode_condition
-  TensorView input_feature;         // (inputs) int32
-  TensorView feature_offset;        // (features + 1) int32
-  TensorView node_entry;            // (nodes) int32: see node_entries
-  kernels::Segments feature_rows;   // rows of the (networks * features) feature tensors per network
-  bool training = false;            // stochastic gates
+  TensorView weight;               // (edges)
+  TensorView bias;                 // (nodes)
+  BatchProbe probe;                // of the original networks; its gradient, if any, is that of the groups' objectives
+  const RowBatch* rows = nullptr;  // what refinement passes probe on
+  TensorView original_logits;      // (networks, rows, classes) of the original networks on them
+  TensorView lambda;               // (networks, requirements), 0: off
+  TensorView condition;            // (networks, 2 requirements): see encode_condition
+  TensorView input_feature;        // (inputs) int32
+  TensorView feature_offset;       // (features + 1) int32
+  TensorView covariance;           // (inputs, inputs) float64, of the data
+  TensorView node_entry;           // (nodes) int32: see node_entries
+  kernels::Segments feature_rows;  // rows of the (networks * features) feature tensors per network
+  bool training = false;           // stochastic gates
   std::uint64_t noise_seed = 0;
   std::uint32_t noise_step = 0, noise_shard = 0;
-  Tape* inner = nullptr;            // for the gradients of refinement probes: on the same arena, nothing recorded
-  TensorView grad;                  // where gradients of the parameters are added; absent: parameters().grad()
+  Tape* inner = nullptr;  // for the gradients of refinement probes: on the same arena, nothing recorded
+  TensorView grad;        // where gradients of the parameters are added; absent: parameters().grad()
 };
 
 /// The edit after one pass.
@@ -74,7 +75,8 @@ class Editor {
          std::uint64_t seed);
 
   /// Runs all passes and appends each to `passes`; the last is the edit. The tape must be empty of gradients for this
-  /// editor's parameters; `passes` is cleared first. Several threads may run one editor at once, each with its own tape.
+  /// editor's parameters; `passes` is cleared first. Several threads may run one editor at once, each with its own
+  /// tape.
   void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const;
 
   const EditorShape& shape() const { return shape_; }

@@ -13,7 +13,8 @@ using kernels::kBlockKinds;
 Editor::Editor(EditorShape shape, EditorGates gates, Requirements requirements, DType dtype, Device device,
                std::uint64_t seed)
     : shape_(std::move(shape)), gate_options_(gates), requirements_(std::move(requirements)) {
-  check(shape_.messages >= 0 && shape_.messages <= 6, "editor", "expected 0 to 6 message layers, got ", shape_.messages);
+  check(shape_.messages >= 0 && shape_.messages <= 6, "editor", "expected 0 to 6 message layers, got ",
+        shape_.messages);
   check(shape_.passes >= 1 && shape_.passes <= 3, "editor", "expected 1 to 3 passes, got ", shape_.passes);
   check(shape_.node_width > 0 && shape_.edge_width > 0 && shape_.refine_width > 0, "editor", "expected widths above 0");
   check(!requirements_.empty() && requirements_.size() == shape_.requirements.size(), "editor",
@@ -98,13 +99,15 @@ void Editor::declare_refinement() {
   const int edge_in = shape_.messages > 0 ? shape_.edge_width : static_cast<int>(kernels::kEdgeFeatures);
   const int edge_features = static_cast<int>(kernels::refine_edge_features(objectives_));
   const int node_features = static_cast<int>(kernels::refine_node_features(objectives_));
-  const auto network_features = static_cast<int>(kernels::network_feature_count(static_cast<int>(requirements_.size())));
+  const auto network_features =
+      static_cast<int>(kernels::network_feature_count(static_cast<int>(requirements_.size())));
   refine_network_ = add_linear("refine.network", network_features, h, 1.0);
   refine_projection_ = add_linear("refine.node", h, 2 * w, 1.0);
   refine_node_features_ = add_linear("refine.node_features", node_features, 2 * w, 1.0);
   refine_condition_ = add_linear("refine.condition", h, 2 * w, 1.0);
   refine_edge_ = parameters_.add("refine.edge", {w, edge_in}, {0.0, 1.0 / std::sqrt(3.0 * edge_in)}, true);
-  refine_feature_ = parameters_.add("refine.edge_features", {w, edge_features}, {0.0, 1.0 / std::sqrt(3.0 * edge_features)}, true);
+  refine_feature_ =
+      parameters_.add("refine.edge_features", {w, edge_features}, {0.0, 1.0 / std::sqrt(3.0 * edge_features)}, true);
   refine_kind_bias_ = parameters_.add("refine.kind", {kBlockKinds, w}, {0.0, 0.1}, false);
   refine_mix_ = parameters_.add("refine.mix", {w, w}, {0.0, 1.0 / std::sqrt(3.0 * w)}, true);
   refine_out_ = parameters_.add("refine.out.weight", {kBlockKinds, outputs, w}, {}, true);
@@ -136,7 +139,9 @@ void node_entries(const kernels::BlockTable& table, bool input_embedding, std::i
     for (std::int32_t k = 0; k < network.node_count; ++k) {
       std::int32_t entry = 0;
       if (input_embedding)
-        entry = k < network.inputs ? k : k < first_output ? network.inputs + network.outputs : network.inputs + (k - first_output);
+        entry = k < network.inputs ? k
+                : k < first_output ? network.inputs + network.outputs
+                                   : network.inputs + (k - first_output);
       else
         entry = k < network.inputs ? 0 : k < first_output ? 1 : 2;
       index[network.node_offset + k] = entry;

@@ -28,25 +28,28 @@ BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
                dataset.fingerprint.substr(0, 12), ")");
   rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
                         trained.editor->dtype());
-  shared_ = make_editor_data(dataset, data_);
+  shared_ = make_editor_data(dataset, data_, trained.editor->dtype());
 }
 
-std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda) {
+std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks,
+                                          std::span<const double> lambda) {
   const std::size_t requirements = trained_->config.lambda.size(), count = networks.size();
-  check(lambda.size() == count * requirements, "edit", "expected ", count * requirements, " weights, got ", lambda.size());
+  check(lambda.size() == count * requirements, "edit", "expected ", count * requirements, " weights, got ",
+        lambda.size());
   std::vector<EditResult> results(count);
   const std::size_t shards = (count + kShardNetworks - 1) / kShardNetworks;
   while (shards_.size() < shards) shards_.push_back(std::make_unique<Shard>());
   parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
-    const std::size_t first = static_cast<std::size_t>(s) * kShardNetworks, size = std::min(kShardNetworks, count - first);
+    const std::size_t first = static_cast<std::size_t>(s) * kShardNetworks,
+                      size = std::min(kShardNetworks, count - first);
     edit_shard(*shards_[static_cast<std::size_t>(s)], networks.subspan(first, size),
                lambda.subspan(first * requirements, size * requirements), std::span(results).subspan(first, size));
   });
   return results;
 }
 
-void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                             std::span<EditResult> results) const {
+void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks,
+                             std::span<const double> lambda, std::span<EditResult> results) const {
   const Editor& editor = *trained_->editor;
   shard.tape.reset();
   shard.tape.set_recording(false);
@@ -58,6 +61,7 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
   // The first features use the plain sum of the gradients of the requirements on groups.
   ProbeOptions options{.rows = &rows_,
                        .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
+                       .unique = editor.gates().features ? shared_.unique : TensorView{},
                        .requirements = &editor.requirements()};
   if (editor.reads_groups()) {
     options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());
@@ -87,8 +91,8 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
   }
 }
 
-std::vector<EditResult> BatchEditor::edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                                              int batch) {
+std::vector<EditResult> BatchEditor::edit_all(std::span<const SubjectNetwork* const> networks,
+                                              std::span<const double> lambda, int batch) {
   check(batch > 0, "edit", "expected a batch of at least one network");
   const std::size_t requirements = trained_->config.lambda.size(), size = static_cast<std::size_t>(batch);
   std::vector<EditResult> results;

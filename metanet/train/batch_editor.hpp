@@ -13,15 +13,15 @@ namespace amend {
 /// One edited network and what the editor knows of the edit.
 struct EditResult {
   SubjectNetwork network;
-  double nonzero_share = 1.0;           // of the weights
-  std::vector<std::string> features;    // names of the features it still reads
+  double nonzero_share = 1.0;         // of the weights
+  std::vector<std::string> features;  // names of the features it still reads
 };
 
 /// Edits networks with a trained editor. Keeps its memory: editing batches of one size allocates once.
 class BatchEditor {
  public:
-  /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not the
-  /// dataset the editor was trained for (`fingerprint`).
+  /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not
+  /// the dataset the editor was trained for (`fingerprint`).
   BatchEditor(TrainedEditor& trained, const Dataset& dataset);
 
   /// Edits all networks at once. lambda: weights of the requirements of every network, (networks, requirements)
@@ -30,7 +30,8 @@ class BatchEditor {
   std::vector<EditResult> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
 
   /// The same in batches of `batch` networks.
-  std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda, int batch);
+  std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                                   int batch);
 
  private:
   TrainedEditor* trained_;

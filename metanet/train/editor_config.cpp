@@ -57,15 +57,34 @@ EditorConfig read(const Config& root) {
   c.gates.bound = gates.get("bound", c.gates.bound, above(0.0));
 
   const Config t = root.child("training");
-  t.allow_only({"seed", "steps", "batch", "rows", "cell_rows", "probe_rows", "probe_cell_rows", "edit_probe_rows",
-                "edit_probe_cell_rows", "learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip", "average",
-                "deep_loss", "barrier", "balance", "off", "validations", "validation_rows"});
+  t.allow_only({"seed",
+                "steps",
+                "batch",
+                "rows",
+                "cell_rows",
+                "probe_rows",
+                "probe_cell_rows",
+                "edit_probe_rows",
+                "edit_probe_cell_rows",
+                "learning_rate",
+                "final_learning_rate",
+                "warmup",
+                "weight_decay",
+                "clip",
+                "average",
+                "deep_loss",
+                "barrier",
+                "balance",
+                "off",
+                "validations",
+                "validation_rows"});
   c.seed = t.get("seed", c.seed);
   c.steps = t.get("steps", c.steps, at_least(1));
   c.batch = t.get("batch", c.batch, between(1, 65536));
-  for (auto [key, value] : {std::pair{"rows", &c.rows}, std::pair{"cell_rows", &c.cell_rows}, std::pair{"probe_rows", &c.probe_rows},
-                            std::pair{"probe_cell_rows", &c.probe_cell_rows}, std::pair{"edit_probe_rows", &c.edit_probe_rows},
-                            std::pair{"edit_probe_cell_rows", &c.edit_probe_cell_rows}, std::pair{"validation_rows", &c.validation_rows}})
+  for (auto [key, value] :
+       {std::pair{"rows", &c.rows}, std::pair{"cell_rows", &c.cell_rows}, std::pair{"probe_rows", &c.probe_rows},
+        std::pair{"probe_cell_rows", &c.probe_cell_rows}, std::pair{"edit_probe_rows", &c.edit_probe_rows},
+        std::pair{"edit_probe_cell_rows", &c.edit_probe_cell_rows}, std::pair{"validation_rows", &c.validation_rows}})
     *value = t.get(key, *value, between(2, 1e6));
   c.learning_rate = t.get("learning_rate", c.learning_rate, above(0.0));
   c.final_learning_rate = t.get("final_learning_rate", c.final_learning_rate, between(0.0, 1.0));

@@ -22,17 +22,18 @@ struct EditorConfig {
   std::filesystem::path file;
   std::string text;  // the document, kept with the editor
 
-  EditorShape shape;                   // sizes of the dataset are filled in by the trainer
+  EditorShape shape;  // sizes of the dataset are filled in by the trainer
   EditorGates gates;
-  std::vector<LambdaRange> lambda;     // per requirement of the shape; {0, 0}: the requirement's default
-  std::vector<std::string> sensitive;  // attributes whose intersection forms the groups; empty: the first of the dataset
+  std::vector<LambdaRange> lambda;  // per requirement of the shape; {0, 0}: the requirement's default
+  std::vector<std::string>
+      sensitive;  // attributes whose intersection forms the groups; empty: the first of the dataset
 
   std::uint64_t seed = 1;
   std::int64_t steps = 4000;
-  int batch = 16;                // networks a step
-  std::int64_t rows = 512;       // data rows a step
-  std::int64_t cell_rows = 256;  // of every (label, group), when a requirement looks at groups
-  std::int64_t probe_rows = 512;        // of the probe in a training step's refinement passes
+  int batch = 16;                 // networks a step
+  std::int64_t rows = 512;        // data rows a step
+  std::int64_t cell_rows = 256;   // of every (label, group), when a requirement looks at groups
+  std::int64_t probe_rows = 512;  // of the probe in a training step's refinement passes
   std::int64_t probe_cell_rows = 128;
   std::int64_t edit_probe_rows = 1000;  // of the first probe, and of all probes when editing
   std::int64_t edit_probe_cell_rows = 400;
@@ -41,12 +42,12 @@ struct EditorConfig {
   std::int64_t warmup = 100;
   double weight_decay = 1e-4;
   double clip = 1.0;
-  double average = 0.99;         // decay of the weights' moving average
-  double deep_loss = 0.3;        // weight of the loss after the earlier passes
-  double barrier = 0.1;          // times lambda
-  double balance = 0.5;          // a network's loss is weighted by lambda^-balance
-  double off = 0.25;             // probability that a requirement is off, when there are several
-  int validations = 8;           // how often the average is measured on the validation networks
+  double average = 0.99;   // decay of the weights' moving average
+  double deep_loss = 0.3;  // weight of the loss after the earlier passes
+  double barrier = 0.1;    // times lambda
+  double balance = 0.5;    // a network's loss is weighted by lambda^-balance
+  double off = 0.25;       // probability that a requirement is off, when there are several
+  int validations = 8;     // how often the average is measured on the validation networks
   std::int64_t validation_rows = 2000;
 };
 

@@ -3,10 +3,70 @@
 #include <cmath>
 
 #include "autograd/op/subject_forward.hpp"
+#include "kernels/cpu/cholesky.hpp"
+#include "kernels/feature_fold.hpp"
 
 namespace amend {
 
-EditorData make_editor_data(const Dataset& dataset, Arena& arena) {
+namespace {
+
+void fill_covariance(const Rows& rows, std::int64_t inputs, double* covariance) {
+  std::vector<double> mean(static_cast<std::size_t>(inputs), 0.0);
+  const double count = static_cast<double>(rows.count);
+  for (std::int64_t row = 0; row < rows.count; ++row) {
+    const float* x = rows.input.data() + row * inputs;
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      if (x[i] == 0.0f) continue;  // most inputs of a one-hot row
+      mean[static_cast<std::size_t>(i)] += static_cast<double>(x[i]);
+      for (std::int64_t j = 0; j <= i; ++j)
+        covariance[i * inputs + j] += static_cast<double>(x[i]) * static_cast<double>(x[j]);
+    }
+  }
+  for (double& value : mean) value /= count;
+  for (std::int64_t i = 0; i < inputs; ++i)
+    for (std::int64_t j = 0; j <= i; ++j)
+      covariance[i * inputs + j] = covariance[j * inputs + i] =
+          covariance[i * inputs + j] / count - mean[static_cast<std::size_t>(i)] * mean[static_cast<std::size_t>(j)];
+}
+
+/// I - regression of every input on the inputs of all other features, with the ridge of feature_fold.
+void fill_unique(const Dataset& dataset, const double* covariance, const TensorView& unique) {
+  const std::int64_t inputs = dataset.inputs;
+  const auto put = [&](std::int64_t i, std::int64_t j, double value) {
+    if (unique.dtype == DType::float64)
+      unique.as<double>()[i * inputs + j] = value;
+    else
+      unique.as<float>()[i * inputs + j] = static_cast<float>(value);
+  };
+  for (const Feature& feature : dataset.features) {
+    std::vector<std::int64_t> others;
+    for (std::int64_t j = 0; j < inputs; ++j)
+      if (j < feature.first_input || j >= feature.first_input + feature.input_count) others.push_back(j);
+    const std::size_t n = others.size();
+    std::vector<double> matrix(n * n), right(static_cast<std::size_t>(feature.input_count) * n);
+    double trace = 0.0;
+    for (std::size_t p = 0; p < n; ++p) {
+      trace += covariance[others[p] * inputs + others[p]];
+      for (std::size_t q = 0; q < n; ++q) matrix[p * n + q] = covariance[others[p] * inputs + others[q]];
+    }
+    for (std::size_t p = 0; p < n; ++p)
+      matrix[p * n + p] += kernels::kFoldRidge * trace / static_cast<double>(n) + 1e-9;
+    for (int r = 0; r < feature.input_count; ++r)
+      for (std::size_t q = 0; q < n; ++q)
+        right[static_cast<std::size_t>(r) * n + q] = covariance[(feature.first_input + r) * inputs + others[q]];
+    kernels::cpu::solve_positive_definite(static_cast<std::int64_t>(n), feature.input_count, matrix.data(),
+                                          right.data());
+    for (int r = 0; r < feature.input_count; ++r) {
+      put(feature.first_input + r, feature.first_input + r, 1.0);
+      for (std::size_t q = 0; q < n; ++q)
+        put(feature.first_input + r, others[q], -right[static_cast<std::size_t>(r) * n + q]);
+    }
+  }
+}
+
+}  // namespace
+
+EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype) {
   EditorData data;
   data.input_feature = arena.tensor({dataset.inputs}, DType::int32);
   data.feature_offset = arena.tensor({static_cast<std::int64_t>(dataset.features.size()) + 1}, DType::int32);
@@ -21,6 +81,10 @@ EditorData make_editor_data(const Dataset& dataset, Arena& arena) {
   }
   check(column == dataset.inputs, "editor_data", "features cover ", column, " of ", dataset.inputs, " inputs");
   offset[dataset.features.size()] = column;
+  data.covariance = arena.zeros({dataset.inputs, dataset.inputs}, DType::float64);
+  data.unique = arena.zeros({dataset.inputs, dataset.inputs}, dtype);
+  fill_covariance(dataset.editor_train, dataset.inputs, data.covariance.as<double>());
+  fill_unique(dataset, data.covariance.as<double>(), data.unique);
   return data;
 }
 
@@ -39,6 +103,7 @@ EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork
   graph.gather(networks, inputs.weight, inputs.bias);
   inputs.input_feature = data.input_feature;
   inputs.feature_offset = data.feature_offset;
+  inputs.covariance = data.covariance;
   inputs.node_entry = arena.tensor({table.node_count}, DType::int32);
   node_entries(table, shape.input_embedding, inputs.node_entry.as<std::int32_t>());
   const auto count = static_cast<std::size_t>(table.network_count);
@@ -48,8 +113,8 @@ EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork
   return inputs;
 }
 
-void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges, Arena& arena,
-                      DType dtype) {
+void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges,
+                      Arena& arena, DType dtype) {
   const std::int64_t networks = inputs.table->network_count, requirements = static_cast<std::int64_t>(ranges.size());
   check(static_cast<std::int64_t>(lambda.size()) == networks * requirements, "encode_condition", "expected ",
         networks * requirements, " weights, got ", lambda.size());
@@ -72,7 +137,8 @@ void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std:
 }
 
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows) {
-  return op::subject_forward(tape, *inputs.table, tape.constant(inputs.weight), tape.constant(inputs.bias), rows.x).logits.value();
+  return op::subject_forward(tape, *inputs.table, tape.constant(inputs.weight), tape.constant(inputs.bias), rows.x)
+      .logits.value();
 }
 
 }  // namespace amend

@@ -13,9 +13,11 @@ namespace amend {
 struct EditorData {
   TensorView input_feature;   // (inputs) int32
   TensorView feature_offset;  // (features + 1) int32
+  TensorView covariance;      // (inputs, inputs) float64: of the editor_train rows
+  TensorView unique;          // (inputs, inputs): x -> what the inputs of other features do not predict of it, linearly
 };
 
-EditorData make_editor_data(const Dataset& dataset, Arena& arena);
+EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype);
 
 /// Weights, biases and index tensors of a batch, in memory of `arena`; probe, rows, logits and lambda are left to the
 /// caller.
@@ -24,8 +26,8 @@ EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork
 
 /// Fills `lambda` (networks, requirements) and `condition` (networks, 2 requirements): for each requirement in force
 /// its weight's place in the range, log-scaled to +-1.5, and 1; for one that is off (weight 0) two zeros.
-void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges, Arena& arena,
-                      DType dtype);
+void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges,
+                      Arena& arena, DType dtype);
 
 /// Logits of the networks on `rows`: (networks, rows, classes).
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows);

@@ -43,11 +43,12 @@ class Trainer {
           const EditorTrainOptions& options)
       : options_(options),
         trained_(make_editor(config, dataset, factory, DType::float32, options.device)),
-        data_(make_editor_data(dataset, fixed_)),
+        data_(make_editor_data(dataset, fixed_, DType::float32)),
         train_rows_(dataset, dataset.editor_train, attributes()),
         validation_rows_(dataset, dataset.validation, attributes()),
         cache_(*trained_.editor, data_, gather_networks(population, train_count_),
-               train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows, RandomStream(config.seed, kFirstProbe), DType::float32)),
+               train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows,
+                                RandomStream(config.seed, kFirstProbe), DType::float32)),
         shards_(make_shards(*this)) {
     const std::int64_t count = parameters().count();
     for (Tensor* state : {&first_, &second_, &average_, &best_, &backup_}) *state = Tensor({count}, DType::float32);
@@ -74,8 +75,8 @@ class Trainer {
         validate_average();
         if (!options_.checkpoint.empty()) save_checkpoint();
         if (options_.verbose)
-          std::fprintf(stderr, "step %lld: loss %.5f, validation %.5f, best %.5f at %lld\n", static_cast<long long>(done_), loss,
-                       score_, best_score_, static_cast<long long>(best_step_));
+          std::fprintf(stderr, "step %lld: loss %.5f, validation %.5f, best %.5f at %lld\n",
+                       static_cast<long long>(done_), loss, score_, best_score_, static_cast<long long>(best_step_));
       }
       std::snprintf(note, sizeof note, "loss %.4f", loss);
       progress.update(done_, note);
@@ -105,8 +106,9 @@ class Trainer {
     auto networks = networks_of_split(population, PopulationSplit::train);
     const auto validation = networks_of_split(population, PopulationSplit::validation);
     if (networks.empty() || validation.empty())
-      fail_input("population of `" + population.dataset_name + "`", "expected networks in the splits train and validation, got ",
-                 networks.size(), " and ", validation.size());
+      fail_input("population of `" + population.dataset_name + "`",
+                 "expected networks in the splits train and validation, got ", networks.size(), " and ",
+                 validation.size());
     train_count = static_cast<int>(networks.size());
     networks.insert(networks.end(), validation.begin(), validation.end());
     return networks;
@@ -165,10 +167,14 @@ class Trainer {
     if (!std::isfinite(loss)) blame();
     kernels::gradient_norm({.grad = parameters().grad(), .norm = norm_}, Stream());
     if (!std::isfinite(*norm_.as<float>()))
-      fail("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss, ") is; a lower learning rate may help");
-    const double warm = std::min(1.0, static_cast<double>(done_ + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
-    const double cosine = 0.5 * (1.0 + std::cos(3.14159265358979323846 * static_cast<double>(done_) / static_cast<double>(config.steps)));
-    const double rate = config.learning_rate * warm * (config.final_learning_rate + (1.0 - config.final_learning_rate) * cosine);
+      fail("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss,
+           ") is; a lower learning rate may help");
+    const double warm =
+        std::min(1.0, static_cast<double>(done_ + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
+    const double cosine =
+        0.5 * (1.0 + std::cos(3.14159265358979323846 * static_cast<double>(done_) / static_cast<double>(config.steps)));
+    const double rate =
+        config.learning_rate * warm * (config.final_learning_rate + (1.0 - config.final_learning_rate) * cosine);
     std::fill_n(learning_rate_.as<double>(), learning_rate_.count(), rate);
     // A young average follows the weights closely.
     const double average = std::min(config.average, static_cast<double>(done_ + 1) / static_cast<double>(done_ + 10));
@@ -207,7 +213,8 @@ class Trainer {
     terms_.assign(shards, nullptr);
     parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
       const auto shard = static_cast<std::size_t>(s);
-      const std::size_t first = shard * kShardNetworks, count = std::min<std::size_t>(kShardNetworks, picks_.size() - first);
+      const std::size_t first = shard * kShardNetworks,
+                        count = std::min<std::size_t>(kShardNetworks, picks_.size() - first);
       TrainingStep::Batch batch = shared;
       batch.picks = std::span(picks_).subspan(first, count);
       batch.lambda = std::span(lambda_).subspan(first * requirements, count * requirements);
@@ -221,20 +228,25 @@ class Trainer {
   [[noreturn]] void blame() {
     const auto& names = trained_.config.shape.requirements;
     for (std::size_t s = 0; s < terms_.size(); ++s)
-    for (std::size_t pass = 0; pass < terms_[s]->divergence.size(); ++pass) {
-      const LossTerms& terms = *terms_[s];
-      const auto look = [&](const Variable& term, const std::string& name) {
-        if (!term) return;
-        for (std::int64_t n = 0; n < term.extent(0); ++n)
-          if (!std::isfinite(term.value().as<float>()[n]))
-            fail("editor training", "step ", done_, ": ", name, " after pass ", pass + 1, " is not finite for network `",
-                 cache_.networks()[static_cast<std::size_t>(picks_[s * kShardNetworks + static_cast<std::size_t>(n)])]->name,
-                 "`; a lower learning rate may help");
-      };
-      look(terms.divergence[pass], "the divergence");
-      for (std::size_t r = 0; r < terms.requirement[pass].size(); ++r) look(terms.requirement[pass][r], "the requirement `" + names[r] + "`");
-    }
-    fail("editor training", "step ", done_, ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
+      for (std::size_t pass = 0; pass < terms_[s]->divergence.size(); ++pass) {
+        const LossTerms& terms = *terms_[s];
+        const auto look = [&](const Variable& term, const std::string& name) {
+          if (!term) return;
+          for (std::int64_t n = 0; n < term.extent(0); ++n)
+            if (!std::isfinite(term.value().as<float>()[n]))
+              fail(
+                  "editor training", "step ", done_, ": ", name, " after pass ", pass + 1,
+                  " is not finite for network `",
+                  cache_.networks()[static_cast<std::size_t>(picks_[s * kShardNetworks + static_cast<std::size_t>(n)])]
+                      ->name,
+                  "`; a lower learning rate may help");
+        };
+        look(terms.divergence[pass], "the divergence");
+        for (std::size_t r = 0; r < terms.requirement[pass].size(); ++r)
+          look(terms.requirement[pass][r], "the requirement `" + names[r] + "`");
+      }
+    fail("editor training", "step ", done_,
+         ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
   }
 
   /// Measures the moving average and keeps it if it is the best so far.
@@ -290,7 +302,8 @@ class Trainer {
           const auto at = static_cast<std::int64_t>(n % kShardNetworks);
           double value = static_cast<double>(terms.divergence[last].value().as<float>()[at]);
           for (std::size_t r = 0; r < requirements; ++r)
-            value += lambda_[n * requirements + r] * static_cast<double>(terms.requirement[last][r].value().as<float>()[at]);
+            value +=
+                lambda_[n * requirements + r] * static_cast<double>(terms.requirement[last][r].value().as<float>()[at]);
           sum += value * raw_weight_[n];
           count += 1.0;
         }
@@ -325,12 +338,15 @@ class Trainer {
     const std::string where = options_.checkpoint.string();
     const auto text = [&](const char* key) {
       const auto found = contents.metadata.find(key);
-      if (found == contents.metadata.end()) fail_input(where, "this is not a checkpoint: the key `", key, "` is missing");
+      if (found == contents.metadata.end())
+        fail_input(where, "this is not a checkpoint: the key `", key, "` is missing");
       return found->second;
     };
     text("amend.checkpoint");
-    if (text("config") != trained_.config.text) fail_input(where, "the checkpoint was written with another configuration");
-    if (text("dataset") != trained_.dataset_fingerprint) fail_input(where, "the checkpoint was written with other data");
+    if (text("config") != trained_.config.text)
+      fail_input(where, "the checkpoint was written with another configuration");
+    if (text("dataset") != trained_.dataset_fingerprint)
+      fail_input(where, "the checkpoint was written with other data");
     if (text("networks") != fingerprint_) fail_input(where, "the checkpoint was written with another population");
     const auto load = [&](const char* name, const TensorView& view) {
       const SafetensorsTensor* tensor = contents.find(name);
@@ -351,7 +367,8 @@ class Trainer {
     } catch (const std::exception&) {
       fail_input(where, "expected numbers in `step`, `best_step` and `best_score`");
     }
-    if (done_ < 0 || done_ > trained_.config.steps) fail_input(where, "step ", done_, " lies outside the training of ", trained_.config.steps);
+    if (done_ < 0 || done_ > trained_.config.steps)
+      fail_input(where, "step ", done_, " lies outside the training of ", trained_.config.steps);
   }
 
   EditorTrainOptions options_;
@@ -377,8 +394,9 @@ TrainedEditor train_editor(const EditorConfig& config, const Population& populat
                            RequirementFactory factory, const EditorTrainOptions& options) {
   check(!options.device.is_cuda(), "editor training", "the CUDA engine is not part of this build");
   if (population.dataset_fingerprint != dataset.fingerprint)
-    fail_input(dataset.source.string(), "expected the dataset the population was trained on, `", population.dataset_name,
-               "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (", dataset.fingerprint.substr(0, 12), ")");
+    fail_input(dataset.source.string(), "expected the dataset the population was trained on, `",
+               population.dataset_name, "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name,
+               "` (", dataset.fingerprint.substr(0, 12), ")");
   return Trainer(config, population, dataset, factory, options).run();
 }
 

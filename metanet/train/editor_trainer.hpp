@@ -10,11 +10,11 @@
 namespace amend {
 
 struct EditorTrainOptions {
-  bool progress = false;               // a bar with the time left on stderr, where that is a terminal
-  bool verbose = false;                // a line per validation on stderr
-  std::filesystem::path checkpoint;    // written at every validation; empty: none
-  bool resume = false;                 // continue from the checkpoint, to the same bits as without interruption
-  std::int64_t stop_after = 0;         // stop (with a checkpoint) after this many steps; 0: run to the end
+  bool progress = false;             // a bar with the time left on stderr, where that is a terminal
+  bool verbose = false;              // a line per validation on stderr
+  std::filesystem::path checkpoint;  // written at every validation; empty: none
+  bool resume = false;               // continue from the checkpoint, to the same bits as without interruption
+  std::int64_t stop_after = 0;       // stop (with a checkpoint) after this many steps; 0: run to the end
   Device device;
 };
 

@@ -18,9 +18,10 @@ class RowSampler {
   /// nothing. Throws InputError when a group has no row of some label: its rates cannot be estimated.
   RowSampler(const Dataset& dataset, const Rows& rows, const std::vector<std::string>& attributes);
 
-  /// `random_rows` rows drawn with replacement and `cell_rows` of every cell, in memory of `arena`. The same stream gives
-  /// the same rows. dtype: of x.
-  RowBatch draw(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& stream, DType dtype) const;
+  /// `random_rows` rows drawn with replacement and `cell_rows` of every cell, in memory of `arena`. The same stream
+  /// gives the same rows. dtype: of x.
+  RowBatch draw(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& stream,
+                DType dtype) const;
 
   int groups() const { return groups_; }
   std::int64_t rows() const { return static_cast<std::int64_t>(input_.size()) / inputs_; }

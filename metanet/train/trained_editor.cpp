@@ -61,18 +61,20 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   check(trained.editor->dtype() == DType::float32, "save_editor", "only float32 editors are stored");
   nlohmann::json lambda = nlohmann::json::array();
   for (const LambdaRange& range : trained.config.lambda) lambda.push_back({range.low, range.high});
-  const nlohmann::json description{
-      {"format", kFormat},
-      {"version", kVersion},
-      {"dataset", {{"name", trained.dataset_name}, {"source", trained.dataset_source.string()}, {"fingerprint", trained.dataset_fingerprint}}},
-      {"inputs", trained.config.shape.inputs},
-      {"outputs", trained.config.shape.outputs},
-      {"features", trained.feature_names},
-      {"lambda", lambda},
-      {"sensitive", trained.config.sensitive},
-      {"config_file", trained.config.file.filename().string()},
-      {"config", trained.config.text},
-      {"provenance", trained.provenance}};
+  const nlohmann::json description{{"format", kFormat},
+                                   {"version", kVersion},
+                                   {"dataset",
+                                    {{"name", trained.dataset_name},
+                                     {"source", trained.dataset_source.string()},
+                                     {"fingerprint", trained.dataset_fingerprint}}},
+                                   {"inputs", trained.config.shape.inputs},
+                                   {"outputs", trained.config.shape.outputs},
+                                   {"features", trained.feature_names},
+                                   {"lambda", lambda},
+                                   {"sensitive", trained.config.sensitive},
+                                   {"config_file", trained.config.file.filename().string()},
+                                   {"config", trained.config.text},
+                                   {"provenance", trained.provenance}};
   SafetensorsFile contents;
   contents.metadata[kFormat] = description.dump();
   for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
@@ -90,7 +92,8 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
   const SafetensorsFile contents = load_safetensors(file);
   const std::string where = file.string();
   const auto metadata = contents.metadata.find(kFormat);
-  if (metadata == contents.metadata.end()) fail_input(where, "this is not an editor file (no metadata `", kFormat, "`)");
+  if (metadata == contents.metadata.end())
+    fail_input(where, "this is not an editor file (no metadata `", kFormat, "`)");
   const nlohmann::json description = parse_json(metadata->second, where + ": " + kFormat);
   TrainedEditor trained;
   try {
@@ -119,8 +122,8 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
     fail_input(where, "its description contradicts itself");
   for (const LambdaRange& range : trained.config.lambda)
     if (!(range.low > 0.0 && range.high > range.low)) fail_input(where, "expected lambda ranges [low, high] above 0");
-  trained.editor = std::make_unique<Editor>(shape, trained.config.gates, factory(shape.requirements, where), DType::float32,
-                                            device, trained.config.seed);
+  trained.editor = std::make_unique<Editor>(shape, trained.config.gates, factory(shape.requirements, where),
+                                            DType::float32, device, trained.config.seed);
   const ParameterSet& parameters = trained.editor->parameters();
   if (contents.tensors.size() != parameters.entries().size())
     fail_input(where, "expected ", parameters.entries().size(), " tensors, got ", contents.tensors.size());

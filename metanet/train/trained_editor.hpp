@@ -17,12 +17,12 @@ namespace amend {
 /// the description again.
 struct TrainedEditor {
   std::unique_ptr<Editor> editor;
-  EditorConfig config;                   // lambda ranges filled in
+  EditorConfig config;  // lambda ranges filled in
   std::string dataset_name;
   std::filesystem::path dataset_source;  // the description, as given when the editor was trained
   std::string dataset_fingerprint;
   std::vector<std::string> feature_names;
-  nlohmann::json provenance;             // population, steps, best validation score, version
+  nlohmann::json provenance;  // population, steps, best validation score, version
 
   /// Index of a requirement by name. Throws InputError that begins with `where` and lists what the editor knows.
   int requirement(const std::string& name, const std::string& where) const;

@@ -27,32 +27,42 @@ ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector
   Tape tape(arena, Stream()), inner(arena, Stream());
   tape.set_recording(false);
   for (std::size_t first = 0; first < networks_.size(); first += kBatch) {
-    const std::span<const SubjectNetwork* const> batch(networks_.data() + first, std::min(kBatch, networks_.size() - first));
+    const std::span<const SubjectNetwork* const> batch(networks_.data() + first,
+                                                       std::min(kBatch, networks_.size() - first));
     tape.reset();
     const GraphBatch graph(batch);
     const kernels::BlockTable& table = graph.table();
     const EditorInputs inputs = make_inputs(graph, batch, editor, data, arena);
     ProbeOptions options{.rows = &rows,
                          .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
+                         .unique = editor.gates().features ? data.unique : TensorView{},
                          .requirements = &editor.requirements()};
     if (editor.reads_groups()) {
-      options.lambda = arena.tensor({table.network_count, static_cast<std::int64_t>(editor.requirements().size())}, DType::float32);
+      options.lambda =
+          arena.tensor({table.network_count, static_cast<std::int64_t>(editor.requirements().size())}, DType::float32);
       kernels::fill({.y = options.lambda, .value = 1.0}, tape.stream());
     }
     const BatchProbe probe = probe_networks(tape, inner, table, inputs.weight, inputs.bias, options);
     for (std::int32_t n = 0; n < table.network_count; ++n) {
       const kernels::Network& network = table.network[n];
-      const auto edges = [&](const TensorView& view) { return view ? copy(view, network.edge_offset, network.edge_count) : std::vector<float>{}; };
-      const auto nodes = [&](const TensorView& view) { return view ? copy(view, network.node_offset, network.node_count) : std::vector<float>{}; };
+      const auto edges = [&](const TensorView& view) {
+        return view ? copy(view, network.edge_offset, network.edge_count) : std::vector<float>{};
+      };
+      const auto nodes = [&](const TensorView& view) {
+        return view ? copy(view, network.node_offset, network.node_count) : std::vector<float>{};
+      };
       const std::int64_t features = editor.shape().features;
-      entry_.push_back({edges(probe.fisher), edges(probe.gradient), nodes(probe.fisher_bias), nodes(probe.mean), nodes(probe.rms),
-                        nodes(probe.correlation), nodes(probe.gradient_bias),
-                        probe.feature_saliency ? copy(probe.feature_saliency, n * features, features) : std::vector<float>{}});
+      entry_.push_back(
+          {edges(probe.fisher), edges(probe.gradient), nodes(probe.fisher_bias), nodes(probe.mean), nodes(probe.rms),
+           nodes(probe.correlation), nodes(probe.gradient_bias),
+           probe.feature_saliency ? copy(probe.feature_saliency, n * features, features) : std::vector<float>{},
+           probe.unique_saliency ? copy(probe.unique_saliency, n * features, features) : std::vector<float>{}});
     }
   }
 }
 
-BatchProbe ProbeCache::gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor, Arena& arena) const {
+BatchProbe ProbeCache::gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor,
+                              Arena& arena) const {
   BatchProbe probe;
   const auto collect = [&](std::vector<float> Entry::*member, Shape shape) {
     const TensorView view = arena.tensor(shape, DType::float32);
@@ -73,11 +83,15 @@ BatchProbe ProbeCache::gather(const kernels::BlockTable& table, std::span<const 
     probe.gradient = collect(&Entry::gradient, {1, table.edge_count});
     probe.gradient_bias = collect(&Entry::gradient_bias, {1, table.node_count});
   }
-  if (editor.gates().features) probe.feature_saliency = collect(&Entry::saliency, {table.network_count, editor.shape().features});
+  if (editor.gates().features) {
+    probe.feature_saliency = collect(&Entry::saliency, {table.network_count, editor.shape().features});
+    probe.unique_saliency = collect(&Entry::unique_saliency, {table.network_count, editor.shape().features});
+  }
   return probe;
 }
 
-void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance, std::vector<double>& weight) {
+void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance,
+                  std::vector<double>& weight) {
   weight.clear();
   for (std::size_t first = 0; first < lambda.size(); first += requirements) {
     double log_sum = 0.0;
@@ -101,11 +115,13 @@ TrainingStep::TrainingStep(const TrainedEditor& trained, const EditorData& data,
 
 /// Adds scale * sum_b(weight_b * lambda_{b, requirement} * term_b) to the loss; requirement -1: without a lambda.
 void TrainingStep::add_loss(Variable term, double scale, std::int64_t requirement) {
-  const std::int64_t networks = term.extent(0), requirements = static_cast<std::int64_t>(trained_->config.lambda.size());
+  const std::int64_t networks = term.extent(0),
+                     requirements = static_cast<std::int64_t>(trained_->config.lambda.size());
   const TensorView coefficient = arena_.tensor({networks}, term.dtype());
   for (std::int64_t n = 0; n < networks; ++n) {
     const auto at = static_cast<std::size_t>(n);
-    const double lambda = requirement < 0 ? 1.0 : batch_->lambda[static_cast<std::size_t>(n * requirements + requirement)];
+    const double lambda =
+        requirement < 0 ? 1.0 : batch_->lambda[static_cast<std::size_t>(n * requirements + requirement)];
     coefficient.as<float>()[n] = static_cast<float>(scale * batch_->weight[at] * lambda);
   }
   const Variable part = op::weighted_sum(tape_, term, coefficient);
@@ -132,13 +148,15 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
   inputs.grad = grad_;
   RowBatch probe_rows;
   if (config.shape.passes > 1) {
-    probe_rows = batch.probe_sampler->draw(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
+    probe_rows =
+        batch.probe_sampler->draw(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
     inputs.rows = &probe_rows;
     inputs.original_logits = original_logits(tape_, inputs, probe_rows);
   }
   editor.run(tape_, inputs, passes_);
 
-  const RowBatch rows = batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
+  const RowBatch rows =
+      batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
   const TensorView original = original_logits(tape_, inputs, rows);
   const std::size_t requirements = config.lambda.size(), passes = passes_.size();
   terms_.total = {};
@@ -151,7 +169,8 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
     terms_.divergence[p] = {};
     const double scale = last ? 1.0 : config.deep_loss;
     if (scale == 0.0 || (!last && !batch.training)) continue;
-    const Variable logits = op::subject_forward(tape_, graph_.table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
+    const Variable logits =
+        op::subject_forward(tape_, graph_.table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
     terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
     add_loss(terms_.divergence[p], scale, -1);
     const SoftInputs soft{.logits = logits,
@@ -164,8 +183,10 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
       add_loss(terms_.requirement[p][r], scale, static_cast<std::int64_t>(r));
       if (!last || config.barrier == 0.0) continue;
       const EditGates gates = editor.requirements()[r]->gates();
-      const Variable barrier = gates.weights ? pass.weight_barrier : gates.neurons ? pass.neuron_barrier
-                               : gates.features ? pass.feature_barrier : Variable();
+      const Variable barrier = gates.weights    ? pass.weight_barrier
+                               : gates.neurons  ? pass.neuron_barrier
+                               : gates.features ? pass.feature_barrier
+                                                : Variable();
       if (barrier) add_loss(barrier, config.barrier, static_cast<std::int64_t>(r));
     }
   }

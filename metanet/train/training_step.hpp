@@ -16,10 +16,12 @@ namespace amend {
 class ProbeCache {
  public:
   /// Probes networks on `rows`, in batches.
-  ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks, const RowBatch& rows);
+  ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks,
+             const RowBatch& rows);
 
   /// The probe of a batch, by index of network, in memory of `arena`; without logits.
-  BatchProbe gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor, Arena& arena) const;
+  BatchProbe gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor,
+                    Arena& arena) const;
 
   const std::vector<const SubjectNetwork*>& networks() const { return networks_; }
 
@@ -27,7 +29,7 @@ class ProbeCache {
   struct Entry {
     std::vector<float> fisher, gradient;                                    // (edges)
     std::vector<float> fisher_bias, mean, rms, correlation, gradient_bias;  // (nodes)
-    std::vector<float> saliency;                                            // (features)
+    std::vector<float> saliency, unique_saliency;                           // (features)
   };
 
   std::vector<const SubjectNetwork*> networks_;
@@ -36,8 +38,8 @@ class ProbeCache {
 
 /// The loss of a batch and the terms it is made of, per network.
 struct LossTerms {
-  Variable total;                      // (1)
-  std::vector<Variable> divergence;    // per pass: (networks)
+  Variable total;                                  // (1)
+  std::vector<Variable> divergence;                // per pass: (networks)
   std::vector<std::vector<Variable>> requirement;  // per pass, per requirement: (networks)
 };
 
@@ -47,10 +49,11 @@ inline constexpr int kShardNetworks = 4;
 
 /// Weight of every network's loss: the geometric mean of its weights in force, to the power -balance. lambda (networks,
 /// requirements) row-major -> (networks).
-void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance, std::vector<double>& weight);
+void loss_weights(std::span<const double> lambda, std::size_t requirements, double balance,
+                  std::vector<double>& weight);
 
-/// Builds losses, of training and validation, for the networks of one shard. Everything a step needs lives in its arena;
-/// a steady-state step allocates nothing.
+/// Builds losses, of training and validation, for the networks of one shard. Everything a step needs lives in its
+/// arena; a steady-state step allocates nothing.
 class TrainingStep {
  public:
   /// The arguments outlive this.

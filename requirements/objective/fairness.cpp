@@ -19,7 +19,8 @@ Variable cell_rates(Tape& tape, const SoftInputs& inputs, const char* name) {
 /// Rates (networks, cells) mixed into (networks, groups); a network at a time, so that its bits are its own.
 Variable mixed(Tape& tape, Variable rates, const TensorView& mix) {
   const std::int64_t networks = rates.extent(0);
-  auto* offset = static_cast<std::int64_t*>(tape.arena().allocate(static_cast<std::size_t>(networks + 1) * sizeof(std::int64_t)));
+  auto* offset =
+      static_cast<std::int64_t*>(tape.arena().allocate(static_cast<std::size_t>(networks + 1) * sizeof(std::int64_t)));
   for (std::int64_t n = 0; n <= networks; ++n) offset[n] = n;
   return op::linear(tape, rates, tape.constant(mix), {}, {offset, static_cast<std::int32_t>(networks)});
 }
@@ -27,7 +28,8 @@ Variable mixed(Tape& tape, Variable rates, const TensorView& mix) {
 }  // namespace
 
 Variable EqualisedOdds::soft(Tape& tape, const SoftInputs& inputs) const {
-  return op::rate_gap(tape, cell_rates(tape, inputs, "equalised_odds"), 2, inputs.rows->groups, kEpsilon);
+  const Variable rates = cell_rates(tape, inputs, "equalised_odds");
+  return op::rate_gap(tape, rates, 2, inputs.rows->groups, kEpsilon);
 }
 
 Variable EqualOpportunity::soft(Tape& tape, const SoftInputs& inputs) const {

@@ -11,9 +11,7 @@
 using namespace amend;
 
 namespace {
-bool aligned(const void* pointer) {
-  return reinterpret_cast<std::uintptr_t>(pointer) % kAlignment == 0;
-}
+bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % kAlignment == 0; }
 }  // namespace
 
 TEST_CASE("arena memory is aligned and does not overlap", "[engine]") {

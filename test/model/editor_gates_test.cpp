@@ -37,10 +37,10 @@ SubjectNetwork apply_gates(const SubjectNetwork& network, const std::vector<doub
   Tape tape(arena, Stream{});
   const Tensor scale = test::random_tensor({table.block_count}, DType::float64, 1, 0.0, 0.7),
                means = test::make_tensor({table.node_count}, DType::float64, mean);
-  const op::EditedNetwork edited = op::apply_edit(
-      tape, table, {.weight = batch.weight, .bias = batch.bias, .mean = means, .scale = scale}, tape.constant(gate),
-      tape.constant(arena.zeros({table.edge_count}, DType::float64)), tape.constant(node_gate),
-      tape.constant(arena.zeros({table.node_count}, DType::float64)));
+  const op::EditedNetwork edited =
+      op::apply_edit(tape, table, {.weight = batch.weight, .bias = batch.bias, .mean = means, .scale = scale},
+                     tape.constant(gate), tape.constant(arena.zeros({table.edge_count}, DType::float64)),
+                     tape.constant(node_gate), tape.constant(arena.zeros({table.node_count}, DType::float64)));
   SubjectNetwork result = network;
   batch.graph.scatter(0, edited.weight.value(), edited.bias.value(), result);
   return result;
@@ -78,7 +78,8 @@ double logit_difference(const SubjectNetwork& a, const SubjectNetwork& smaller, 
     std::vector<double> row(x.as<double>() + 7 * r, x.as<double>() + 7 * (r + 1));
     const auto logits = test::SubjectOracle(a, row.data()).activation.back();
     if (dropped >= 0) row.erase(row.begin() + dropped);
-    result = std::max(result, test::largest_difference(logits, test::SubjectOracle(smaller, row.data()).activation.back()));
+    result =
+        std::max(result, test::largest_difference(logits, test::SubjectOracle(smaller, row.data()).activation.back()));
   }
   return result;
 }
@@ -99,7 +100,8 @@ TEST_CASE("closing a gate is the same as removing the feature, the neuron or the
     CHECK(logit_difference(closed, without_neuron(network, 0, input, mean[at(input)]), input) < rounding);
     CHECK(logit_difference(closed, network) > 1e-2);
   }
-  for (const auto& [layer, neuron, node] : {std::tuple{1, 2, 7 + 2}, std::tuple{2, 0, 7 + 6}, std::tuple{2, 4, 7 + 6 + 4}}) {
+  for (const auto& [layer, neuron, node] :
+       {std::tuple{1, 2, 7 + 2}, std::tuple{2, 0, 7 + 6}, std::tuple{2, 4, 7 + 6 + 4}}) {
     const Tensor gate = test::convert(nodes_open, DType::float64);
     gate.as<double>()[node] = 0.0;
     const SubjectNetwork closed = apply_gates(network, mean, open, gate);
@@ -135,8 +137,8 @@ TEST_CASE("gates of a delivered network are hard: inputs of a feature share one"
   const Dataset dataset = test::small_dataset();
   const int passes = GENERATE(1, 3);
   const std::string kind = GENERATE("straight_through", "hard_concrete");
-  const auto trained = test::small_editor({.requirements = {"data_minimisation"}, .passes = passes, .gate = kind}, dataset,
-                                          DType::float64, 0.3);
+  const auto trained = test::small_editor({.requirements = {"data_minimisation"}, .passes = passes, .gate = kind},
+                                          dataset, DType::float64, 0.3);
   const auto networks = test::mixed_networks(15);
   const auto edited = edited_networks(
       networks, test::run_editor(trained, dataset, networks, test::spread_lambda(trained, networks.size())));
@@ -169,7 +171,8 @@ TEST_CASE("gates of a delivered network are hard: a closed neuron has no row, no
     for (int layer = 1; layer < network.layers(); ++layer)
       for (int i = 0; i < network.widths[at(layer)]; ++i) {
         // Seen from neighbours that are open themselves: a column is zero where its source is closed, a row likewise.
-        const int before = network.widths[at(layer) - 1], here = network.widths[at(layer)], after = network.widths[at(layer) + 1];
+        const int before = network.widths[at(layer) - 1], here = network.widths[at(layer)],
+                  after = network.widths[at(layer) + 1];
         Zeros row, column;
         for (int j = 0; j < before; ++j) row(network.weights[at(network.weight_offset(layer - 1) + i * before + j)]);
         for (int k = 0; k < after; ++k) column(network.weights[at(network.weight_offset(layer) + k * here + i)]);
@@ -188,7 +191,8 @@ TEST_CASE("gates of a delivered network are hard: exact zeros among the weights,
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   const int passes = GENERATE(1, 3);
   CAPTURE(requirements, passes);
-  const auto trained = test::small_editor({.requirements = requirements, .passes = passes}, dataset, DType::float64, 0.3);
+  const auto trained =
+      test::small_editor({.requirements = requirements, .passes = passes}, dataset, DType::float64, 0.3);
   auto networks = test::mixed_networks(6);
   for (SubjectNetwork& network : networks)
     for (std::size_t k = 0; k < network.weights.size(); k += 3) network.weights[k] = 0.0f;
@@ -212,10 +216,13 @@ TEST_CASE("gates of a delivered network are hard: exact zeros among the weights,
 
 TEST_CASE("stochastic gates are the same for the same seed and step") {
   const Dataset dataset = test::small_dataset();
-  const auto trained = test::small_editor({.requirements = test::kRequirementSets[3], .passes = 3}, dataset, DType::float32);
+  const auto trained =
+      test::small_editor({.requirements = test::kRequirementSets[3], .passes = 3}, dataset, DType::float32);
   const auto networks = test::mixed_networks(4);
   const auto lambda = test::spread_lambda(trained, networks.size());
-  const auto run = [&](bool training) { return test::run_editor(trained, dataset, networks, lambda, {.training = training}); };
+  const auto run = [&](bool training) {
+    return test::run_editor(trained, dataset, networks, lambda, {.training = training});
+  };
   const EditRun first = run(true);
   CHECK(test::same_bits(first.weight, run(true).weight));
   CHECK_FALSE(test::same_bits(first.weight, run(false).weight));

@@ -1,5 +1,6 @@
 // Gradients of the whole loss by the editor's parameters against central differences. Probes in refinement passes are
-// constants to the gradient but not to differences: of the parameters whose effect passes through none, all are checked.
+// constants to the gradient but not to differences: of the parameters whose effect passes through none, all are
+// checked.
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -46,7 +47,8 @@ std::vector<std::int64_t> sample(const TrainedEditor& trained, const std::string
 }
 
 /// Logits never reach a bound of 50; at their bound the gradient passes on purpose though the gate stays.
-TrainedEditor smooth_editor(const std::vector<std::string>& requirements, int messages, int passes, const Dataset& dataset) {
+TrainedEditor smooth_editor(const std::vector<std::string>& requirements, int messages, int passes,
+                            const Dataset& dataset) {
   EditorConfig config = test::small_config(
       {.requirements = requirements, .messages = messages, .passes = passes, .gate = "hard_concrete"});
   config.gates.bound = 50.0;

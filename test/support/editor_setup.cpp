@@ -24,8 +24,8 @@ Rows small_rows(std::int64_t count, std::uint32_t stream) {
     const float a = random.normal(at), b = random.normal(at + 1), c = random.normal(at + 2);
     const std::uint32_t level = levels.below(at, 3), group = levels.below(at + 1, 2), region = levels.below(at + 2, 3);
     const float d = 0.5f * random.normal(at + 3) + (group == 1 ? 0.8f : -0.8f);
-    rows.input.insert(rows.input.end(), {a, b, level == 0 ? 1.0f : 0.0f, level == 1 ? 1.0f : 0.0f,
-                                         level == 2 ? 1.0f : 0.0f, c, d});
+    rows.input.insert(rows.input.end(),
+                      {a, b, level == 0 ? 1.0f : 0.0f, level == 1 ? 1.0f : 0.0f, level == 2 ? 1.0f : 0.0f, c, d});
     const float score = a - 0.7f * b + (level == 2 ? 0.8f : -0.3f) + (group == 1 ? 0.4f : -0.4f);
     rows.label.push_back(score + 0.5f * random.normal(at + 4) > 0.0f ? 1 : 0);
     rows.sensitive[0].push_back(static_cast<std::int32_t>(group));

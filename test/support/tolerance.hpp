@@ -49,6 +49,11 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"gate", 16},
     // Logarithms of ratios that a block's sums enter.
     {"edit_features", 256},
+    // The whole editor, up to two message layers and three probes: logarithms and Newton steps of small numbers.
+    {"editor", 1e5},
+    {"feature_pool", 16},
+    {"network_features", 64},
+    {"feature_gate_features", 128},
 };
 
 /// Throws std::logic_error for a name that is not in the table.

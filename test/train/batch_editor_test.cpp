@@ -20,8 +20,8 @@ TEST_CASE("a network's edit has the same bits alone, in any batch and for any nu
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   const int messages = GENERATE(0, 1, 2), passes = GENERATE(1, 3);
   CAPTURE(requirements, messages, passes);
-  TrainedEditor trained =
-      test::small_editor({.requirements = requirements, .messages = messages, .passes = passes}, dataset, DType::float32);
+  TrainedEditor trained = test::small_editor({.requirements = requirements, .messages = messages, .passes = passes},
+                                             dataset, DType::float32);
   const auto networks = test::mixed_networks(9);
   const auto pointers = pointers_to(networks);
   const auto lambda = test::spread_lambda(trained, networks.size());
@@ -63,7 +63,8 @@ TEST_CASE("a network's edit depends on its own condition only") {
   const Dataset dataset = test::small_dataset();
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   CAPTURE(requirements);
-  TrainedEditor trained = test::small_editor({.requirements = requirements, .messages = 1, .passes = 3}, dataset, DType::float32);
+  TrainedEditor trained =
+      test::small_editor({.requirements = requirements, .messages = 1, .passes = 3}, dataset, DType::float32);
   const auto networks = test::mixed_networks(5);
   const auto pointers = pointers_to(networks);
   auto lambda = test::spread_lambda(trained, networks.size());
@@ -111,7 +112,9 @@ TEST_CASE("editing names what does not fit") {
   wide.name = "wide";
   const SubjectNetwork* pointer = &wide;
   const std::vector<double> one = {0.01};
-  CHECK_THAT(test::input_error([&] { editor.edit({&pointer, 1}, one); }),
+  CHECK_THAT(test::input_error([&] {
+               editor.edit({&pointer, 1}, one);
+             }),
              Catch::Contains("network `wide`: expected 7 inputs and 2 outputs, got 8 and 2"));
   CHECK_THROWS_WITH(editor.edit({&pointer, 1}, {}), Catch::Contains("expected 1 weights, got 0"));
   dataset.fingerprint = "fedcba9876543210";

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "autograd/tape.hpp"
+#include "kernels/feature_fold.hpp"
+
+namespace amend::op {
+
+/// Weights with what closed features contributed folded into those of the open ones; see kernels::FeatureFold. weight
+/// (edges), feature_gate (networks, features), covariance (inputs, inputs) float64 -> (edges).
+Variable feature_fold(Tape& tape, const kernels::BlockTable& table, const TensorView& weight, Variable feature_gate,
+                      const TensorView& feature_offset, const TensorView& covariance);
+
+}  // namespace amend::op

@@ -1,0 +1,195 @@
+#include "metanet/train/editor_trainer.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "engine/error.hpp"
+#include "engine/memory.hpp"
+#include "metanet/train/training_step.hpp"
+#include "requirements/registry.hpp"
+#include "test/support/allocation_counter.hpp"
+#include "test/support/data_files.hpp"
+#include "test/support/editor_setup.hpp"
+#include "test/support/op_run.hpp"
+
+namespace amend {
+namespace {
+
+/// Small batches, and the lines of `more` on top.
+EditorConfig config_of(const std::vector<std::string>& requirements, int passes, const std::string& more = {}) {
+  return test::small_config(
+      {.requirements = requirements,
+       .messages = 1,
+       .passes = passes,
+       .more = "  batch: 6\n  rows: 64\n  cell_rows: 16\n  probe_rows: 48\n  probe_cell_rows: 12\n"
+               "  validation_rows: 64\n  warmup: 5\n" +
+               more});
+}
+
+TrainedEditor train(const EditorConfig& config, const EditorTrainOptions& options = {}) {
+  const Dataset dataset = test::small_dataset();
+  return train_editor(config, test::small_population(dataset, 9), dataset, make_requirements, options);
+}
+
+bool same(const TrainedEditor& a, const TrainedEditor& b) {
+  return test::same_bits(a.editor->parameters().value(), b.editor->parameters().value()) &&
+         a.provenance == b.provenance;
+}
+
+TEST_CASE("training an editor lowers its loss on networks and rows it was not trained on", "[slow]") {
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  CAPTURE(requirements);
+  const auto score = [&](const std::string& rate) {
+    const TrainedEditor trained =
+        train(config_of(requirements, 3, "  steps: 60\n  validations: 1\n  learning_rate: " + rate + "\n"));
+    CHECK(trained.provenance["steps"] == 60);
+    CHECK(trained.provenance["best_step"] == 60);
+    CHECK(trained.provenance["networks"] == 6);
+    return trained.provenance["validation_score"].get<double>();
+  };
+  CHECK(score("0.01") < 0.98 * score("1e-12"));
+}
+
+TEST_CASE("an interrupted training ends in the same bits, and so does one with more threads", "[slow]") {
+  const EditorConfig config = config_of(test::kRequirementSets[3], 2, "  steps: 12\n  validations: 4\n");
+  const test::TemporaryFolder folder;
+  const std::filesystem::path checkpoint = folder / "checkpoint";
+  TrainedEditor whole;
+  {
+    const test::ThreadCount one(1);
+    whole = train(config, {.checkpoint = folder / "other"});
+  }
+  const test::ThreadCount two(2);
+  // Between two validations, and before the first.
+  for (const std::int64_t stop : {std::int64_t{5}, std::int64_t{1}}) {
+    train(config, {.checkpoint = checkpoint, .stop_after = stop});
+    CHECK(same(train(config, {.checkpoint = checkpoint, .resume = true}), whole));
+  }
+  CHECK(same(train(config), whole));
+  // Resuming what is complete changes nothing.
+  CHECK(same(train(config, {.checkpoint = folder / "other", .resume = true}), whole));
+  CHECK_FALSE(
+      same(train(config_of(test::kRequirementSets[3], 2, "  steps: 12\n  validations: 4\n  off: 0.5\n")), whole));
+}
+
+TEST_CASE("a checkpoint of another training is refused") {
+  const Dataset dataset = test::small_dataset();
+  const Population population = test::small_population(dataset, 6);
+  const EditorConfig config = config_of({"pruning"}, 1, "  steps: 4\n");
+  const test::TemporaryFolder folder;
+  const std::filesystem::path checkpoint = folder / "checkpoint";
+  train_editor(config, population, dataset, make_requirements, {.checkpoint = checkpoint, .stop_after = 2});
+  const auto error = [&](const EditorConfig& c, const Population& p, const Dataset& d) {
+    return test::input_error(
+        [&] { train_editor(c, p, d, make_requirements, {.checkpoint = checkpoint, .resume = true}); });
+  };
+  const std::string where = checkpoint.string() + ": the checkpoint was written with ";
+  CHECK(error(config_of({"pruning"}, 1, "  steps: 5\n"), population, dataset) == where + "another configuration");
+  Population other = population;
+  other.networks[0].weights[0] += 0.5f;
+  CHECK(error(config, other, dataset) == where + "another population");
+  Population renamed = population;
+  Dataset changed = dataset;
+  renamed.dataset_fingerprint = changed.fingerprint = "other";
+  CHECK(error(config, renamed, changed) == where + "other data");
+  const std::string bytes = test::read_bytes(checkpoint);
+  test::write_bytes(checkpoint, bytes.substr(0, bytes.size() / 2));
+  CHECK_THAT(error(config, population, dataset), Catch::StartsWith(checkpoint.string()));
+  std::filesystem::remove(checkpoint);
+  CHECK_THAT(error(config, population, dataset), Catch::StartsWith(checkpoint.string()));
+  CHECK_THROWS_WITH(train_editor(config, population, dataset, make_requirements, {.stop_after = 2}),
+                    Catch::Contains("stopping early needs a checkpoint file"));
+}
+
+TEST_CASE("training refuses a population that does not fit") {
+  const Dataset dataset = test::small_dataset();
+  const EditorConfig config = config_of({"pruning"}, 1, "  steps: 2\n");
+  const auto error = [&](const Population& population, const EditorConfig& c) {
+    return test::input_error([&] { train_editor(c, population, dataset, make_requirements, {}); });
+  };
+  Population population = test::small_population(dataset, 6);
+  for (const PopulationSplit split : {PopulationSplit::train, PopulationSplit::validation}) {
+    Population one_split = population;
+    one_split.split.assign(6, split);
+    CHECK_THAT(error(one_split, config),
+               Catch::Contains("population of `small`: expected networks in the splits train and validation"));
+  }
+  Population narrow = population;
+  narrow.networks[1] = test::random_network({6, 3, 2}, Activation::relu, 1);
+  CHECK_THAT(error(narrow, config), Catch::Contains("expected 7 inputs and 2 outputs, got 6 and 2"));
+  EditorConfig unknown = config_of({"equalised_odds"}, 1, "  steps: 2\n");
+  unknown.sensitive = {"age"};
+  CHECK_THAT(error(population, unknown), Catch::Contains("age"));
+  population.dataset_fingerprint = "fedcba9876543210";
+  CHECK_THAT(error(population, config),
+             Catch::Contains("small.yaml: expected the dataset the population was trained on") &&
+                 Catch::Contains("fedcba987654"));
+}
+
+TEST_CASE("a loss that is not finite stops the training and says where") {
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const int passes = GENERATE(1, 3);
+  CAPTURE(requirements, passes);
+  const std::string message =
+      test::error_of([&] { train(config_of(requirements, passes, "  steps: 20\n  learning_rate: 1e30\n")); });
+  CAPTURE(message);
+  CHECK_THAT(message, Catch::StartsWith("[editor training] step ") && Catch::Contains("not finite") &&
+                          (Catch::Contains("the divergence after pass") || Catch::Contains("the requirement `") ||
+                           Catch::Contains("the gradient") || Catch::Contains("the barrier")));
+}
+
+TEST_CASE("a steady-state training step allocates nothing") {
+  const test::ThreadCount one(1);
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const int passes = GENERATE(1, 3);
+  CAPTURE(requirements, passes);
+  const Dataset dataset = test::small_dataset();
+  const TrainedEditor trained =
+      test::small_editor({.requirements = requirements, .messages = 2, .passes = passes}, dataset, DType::float32);
+  Arena fixed;
+  const EditorData data = make_editor_data(dataset, fixed);
+  const RowSampler sampler(dataset, dataset.editor_train,
+                           trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
+  const auto networks = test::mixed_networks(6);
+  std::vector<const SubjectNetwork*> pointers;
+  for (const SubjectNetwork& network : networks) pointers.push_back(&network);
+  const ProbeCache cache(*trained.editor, data, pointers,
+                         sampler.draw(fixed, 64, 16, RandomStream(1, 1), DType::float32));
+  TrainingStep step(trained, data, cache);
+  const auto lambda = test::spread_lambda(trained, 4);
+  const std::vector<double> weight = {0.1, 0.2, 0.3, 0.4};
+  const std::vector<std::vector<int>> picks = {{0, 1, 2, 3}, {4, 5, 0, 3}, {2, 2, 1, 5}};
+  const auto run = [&](std::uint32_t number) {
+    step.run({.picks = picks[number % 3],
+              .lambda = lambda,
+              .weight = weight,
+              .probe_sampler = &sampler,
+              .loss_sampler = &sampler,
+              .probe_stream = RandomStream(3, 1, number),
+              .loss_stream = RandomStream(3, 2, number),
+              .probe_rows = 48,
+              .probe_cell_rows = 12,
+              .rows = 64,
+              .cell_rows = 16,
+              .training = true,
+              .step = number,
+              .shard = 0});
+  };
+  for (std::uint32_t number = 0; number < 6; ++number) run(number);
+  const std::size_t buffers = allocation_count(), heap = test::heap_allocation_count();
+  for (std::uint32_t number = 6; number < 12; ++number) run(number);
+  CHECK(allocation_count() == buffers);
+  CHECK(test::heap_allocation_count() == heap);
+  CHECK(test::largest(test::values(step.grad())) > 0.0);
+}
+
+TEST_CASE("networks of a batch weigh in by the inverse of their requirements' weights") {
+  std::vector<double> weight;
+  loss_weights(std::vector<double>{0.04, 0.0, 0.04, 0.01, 0.0, 0.0}, 2, 0.5, weight);
+  REQUIRE(weight.size() == 3);
+  CHECK(weight[0] == Approx(5.0));          // .04^-.5
+  CHECK(weight[1] == Approx(7.071067812));  // .02^-.5
+  CHECK(weight[2] == 1.0);
+}
+
+}  // namespace
+}  // namespace amend
