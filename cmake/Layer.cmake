@@ -1,7 +1,7 @@
 # amend_layer(<folder> [PUBLIC libs...] [PRIVATE libs...] [EXCLUDE files...])
 #
 # One static library per folder: amend_<folder>, of every .cpp below it. Folders named cuda are left out of a build
-# without CUDA, where kernels/unavailable.cpp stands in with stubs that throw.
+# without CUDA. kernels/unavailable.cpp stands in for kernels without a CUDA twin with stubs that throw.
 function(amend_layer folder)
   cmake_parse_arguments(LAYER "" "" "PUBLIC;PRIVATE;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
@@ -14,7 +14,4 @@ function(amend_layer folder)
   add_library(amend_${folder} STATIC ${sources})
   target_include_directories(amend_${folder} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(amend_${folder} PUBLIC ${LAYER_PUBLIC} PRIVATE ${LAYER_PRIVATE} amend_compile_options)
-  if(AMEND_CUDA)
-    target_compile_definitions(amend_${folder} PUBLIC AMEND_CUDA=1)
-  endif()
 endfunction()

@@ -1,5 +1,5 @@
 // The CUDA twins of a build without CUDA: callers link, and a call says what is missing.
-#ifndef AMEND_CUDA
+#ifndef AMEND_CUDA_KERNELS
 
 #include "kernels/adamw.hpp"
 #include "kernels/apply_edit.hpp"

@@ -35,7 +35,7 @@ TEST_CASE("every declared kernel has a CUDA stub, and no stub is left over") {
     if (!declared.contains(stub)) FAIL_CHECK("kernels/unavailable.cpp has a stub of no kernel: " << stub);
 }
 
-#ifndef AMEND_CUDA
+#ifndef AMEND_CUDA_KERNELS
 TEST_CASE("a CUDA stream in a build without CUDA says what is missing") {
   CHECK_THROWS_WITH(kernels::fill({}, Stream(Device::cuda(), nullptr)),
                     "[fill] this build of amend has no CUDA twin of this kernel");

@@ -36,6 +36,7 @@ std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const>
   const std::size_t requirements = trained_->config.lambda.size(), count = networks.size();
   check(lambda.size() == count * requirements, "edit", "expected ", count * requirements, " weights, got ",
         lambda.size());
+  expect_fitting(networks, trained_->config.shape);
   std::vector<EditResult> results(count);
   const std::size_t shards = (count + kShardNetworks - 1) / kShardNetworks;
   while (shards_.size() < shards) shards_.push_back(std::make_unique<Shard>());

@@ -88,13 +88,16 @@ EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype) {
   return data;
 }
 
-EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
-                         const EditorData& data, Arena& arena) {
-  const EditorShape& shape = editor.shape();
+void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape) {
   for (const SubjectNetwork* network : networks)
     if (network->widths.front() != shape.inputs || network->widths.back() != shape.outputs)
       fail_input("network `" + network->name + "`", "expected ", shape.inputs, " inputs and ", shape.outputs,
                  " outputs, got ", network->widths.front(), " and ", network->widths.back());
+}
+
+EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
+                         const EditorData& data, Arena& arena) {
+  const EditorShape& shape = editor.shape();
   const kernels::BlockTable& table = graph.table();
   EditorInputs inputs;
   inputs.table = &table;

@@ -23,6 +23,7 @@ ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector
     : networks_(std::move(networks)) {
   constexpr std::size_t kBatch = 32;
   check(editor.dtype() == DType::float32, "probe_cache", "training runs in float32");
+  expect_fitting(networks_, editor.shape());
   Arena arena;
   Tape tape(arena, Stream()), inner(arena, Stream());
   tape.set_recording(false);

@@ -115,7 +115,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   const GraphBatch graph(pointers);
-  const EditorData data = make_editor_data(dataset, arena);
+  const EditorData data = make_editor_data(dataset, arena, dtype);
   EditorInputs inputs = make_inputs(graph, pointers, editor, data, arena);
   encode_condition(inputs, lambda, trained.config.lambda, arena, dtype);
   const RowSampler sampler(dataset, dataset.editor_train,
@@ -126,6 +126,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   inputs.probe = probe_networks(tape, inner, graph.table(), inputs.weight, inputs.bias,
                                 {.rows = &rows,
                                  .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
+                                 .unique = editor.gates().features ? data.unique : TensorView{},
                                  .requirements = &editor.requirements(),
                                  .lambda = editor.reads_groups() ? all_on : TensorView{}});
   inputs.rows = &rows;

@@ -146,7 +146,7 @@ TEST_CASE("a steady-state training step allocates nothing") {
   const TrainedEditor trained =
       test::small_editor({.requirements = requirements, .messages = 2, .passes = passes}, dataset, DType::float32);
   Arena fixed;
-  const EditorData data = make_editor_data(dataset, fixed);
+  const EditorData data = make_editor_data(dataset, fixed, DType::float32);
   const RowSampler sampler(dataset, dataset.editor_train,
                            trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
   const auto networks = test::mixed_networks(6);
