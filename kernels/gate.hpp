@@ -36,11 +36,12 @@ struct GateGradient {
 };
 AMEND_DECLARE_KERNEL(gate_backward, GateGradient)
 
-/// y[i] = number i of the standard logistic sequence (seed, stream, step).
+/// y[i] = scale * number i of the standard logistic sequence (seed, stream, step).
 struct LogisticNoise {
   TensorView y;
   std::uint64_t seed = 0;
   std::uint32_t stream = 0, step = 0;
+  double scale = 1.0;
 };
 AMEND_DECLARE_KERNEL(logistic_noise, LogisticNoise)
 

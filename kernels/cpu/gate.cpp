@@ -88,6 +88,7 @@ void logistic_noise(const LogisticNoise& args, Stream) {
   const RandomStream random(args.seed, args.stream, args.step);
   dispatch_float("logistic_noise", args.y.dtype, [&](auto zero) {
     using T = decltype(zero);
+    const T scale = static_cast<T>(args.scale);
     T* y = args.y.as<T>();
     parallel_for((args.y.count() + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
       const std::int64_t end = std::min(args.y.count(), (chunk + 1) * kChunk);
@@ -95,7 +96,7 @@ void logistic_noise(const LogisticNoise& args, Stream) {
         const auto words = random.block(static_cast<std::uint64_t>(i) >> 2);
         for (std::int64_t k = i; k < std::min(end, i + 4); ++k) {
           const float u = RandomStream::unit_interval(words[static_cast<std::size_t>(k - i)]);
-          y[k] = static_cast<T>(logarithm(u) - logarithm(1.0f - u));
+          y[k] = scale * static_cast<T>(logarithm(u) - logarithm(1.0f - u));
         }
       }
     });

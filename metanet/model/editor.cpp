@@ -71,19 +71,20 @@ void Editor::embed(Context& c) const {
   c.weight_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.weights; }));
   c.neuron_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.neurons; }));
   c.feature_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.features; }));
-  const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream) {
+  const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream, double scale = 1.0) {
     if (!wanted || !in.training) return TensorView{};
     const TensorView y = c.tensor({count});
     kernels::logistic_noise({.y = y,
                              .seed = in.noise_seed,
                              .stream = 0x4e000000 + in.noise_shard * kNoises + stream,
-                             .step = in.noise_step},
+                             .step = in.noise_step,
+                             .scale = scale},
                             c.tape.stream());
     return y;
   };
   c.weight_noise = noise(gates_.weights, c.table.edge_count, kWeightNoise);
   c.neuron_noise = noise(gates_.neurons, c.table.hidden_count, kNeuronNoise);
-  c.feature_noise = noise(gates_.features, networks * shape_.features, kFeatureNoise);
+  c.feature_noise = noise(gates_.features, networks * shape_.features, kFeatureNoise, in.feature_noise);
 
   c.scale = c.tensor({c.table.block_count});
   const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::kEdgeFeatures});

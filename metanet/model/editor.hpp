@@ -55,8 +55,9 @@ struct EditorInputs {
   bool training = false;           // stochastic gates
   std::uint64_t noise_seed = 0;
   std::uint32_t noise_step = 0, noise_shard = 0;
-  Tape* inner = nullptr;  // for the gradients of refinement probes: on the same arena, nothing recorded
-  TensorView grad;        // where gradients of the parameters are added; absent: parameters().grad()
+  double feature_noise = 1.0;  // scale of the noise in the gates of features
+  Tape* inner = nullptr;       // for the gradients of refinement probes: on the same arena, nothing recorded
+  TensorView grad;             // where gradients of the parameters are added; absent: parameters().grad()
 };
 
 /// The edit after one pass.

@@ -84,8 +84,9 @@ EditorConfig read(const Config& root) {
   for (auto [key, value] :
        {std::pair{"rows", &c.rows}, std::pair{"cell_rows", &c.cell_rows}, std::pair{"probe_rows", &c.probe_rows},
         std::pair{"probe_cell_rows", &c.probe_cell_rows}, std::pair{"edit_probe_rows", &c.edit_probe_rows},
-        std::pair{"edit_probe_cell_rows", &c.edit_probe_cell_rows}, std::pair{"validation_rows", &c.validation_rows}})
+        std::pair{"edit_probe_cell_rows", &c.edit_probe_cell_rows}})
     *value = t.get(key, *value, between(2, 1e6));
+  c.validation_rows = t.get("validation_rows", c.validation_rows, between(8, 1e6));  // a quarter of them per cell
   c.learning_rate = t.get("learning_rate", c.learning_rate, above(0.0));
   c.final_learning_rate = t.get("final_learning_rate", c.final_learning_rate, between(0.0, 1.0));
   c.warmup = t.get("warmup", c.warmup, at_least(0));

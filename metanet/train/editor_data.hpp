@@ -22,8 +22,8 @@ EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype);
 /// Throws InputError that names the first network whose inputs or outputs are not those of the editor's dataset.
 void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape);
 
-/// Weights, biases and index tensors of a batch of fitting networks, in memory of `arena`; probe, rows, logits and lambda are left to the
-/// caller.
+/// Weights, biases and index tensors of a batch of fitting networks, in memory of `arena`; probe, rows, logits and
+/// lambda are left to the caller.
 EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
                          const EditorData& data, Arena& arena);
 

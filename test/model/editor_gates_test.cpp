@@ -138,7 +138,7 @@ TEST_CASE("gates of a delivered network are hard: inputs of a feature share one"
   const int passes = GENERATE(1, 3);
   const std::string kind = GENERATE("straight_through", "hard_concrete");
   const auto trained = test::small_editor({.requirements = {"data_minimisation"}, .passes = passes, .gate = kind},
-                                          dataset, DType::float64, 0.3);
+                                          dataset, DType::float64);
   const auto networks = test::mixed_networks(15);
   const auto edited = edited_networks(
       networks, test::run_editor(trained, dataset, networks, test::spread_lambda(trained, networks.size())));

@@ -86,11 +86,11 @@ TEST_CASE("feature_gate_features agree with their definition") {
       }
       prior.push_back(clamp((s + u) / 2 - std::log(lambda), 8));
       const double edited = std::log(3 * in.edited_saliency.as<double>()[n * kFeatures + f] + 1e-6) / 3 + 1;
-      feature.insert(feature.end(), {s / 3 + 1, prior.back() / 3, std::log(saliency[f] / mean + 1e-4) / 3,
-                                     refining ? clamp(in.logit.as<double>()[n * kFeatures + f], 6) / 3 : 0.0,
-                                     refining ? edited : 0.0, refining ? std::asinh(gain * 3 / lambda) : 0.0,
-                                     std::log(inputs + 1) / 2, refining ? 1.0 : 0.0, u / 3 + 1,
-                                     clamp(u - std::log(lambda), 8) / 3});
+      feature.insert(feature.end(),
+                     {s / 3 + 1, prior.back() / 3, std::log(saliency[f] / mean + 1e-4) / 3,
+                      refining ? clamp(in.logit.as<double>()[n * kFeatures + f], 6) / 3 : 0.0, refining ? edited : 0.0,
+                      refining ? std::asinh(gain * 3 / lambda) : 0.0, std::log(inputs + 1) / 2, refining ? 1.0 : 0.0,
+                      u / 3 + 1, clamp(u - std::log(lambda), 8) / 3});
     }
   }
   for (const DType dtype : {DType::float32, DType::float64}) {
@@ -116,8 +116,8 @@ TEST_CASE("feature_gate_features: the same bits for any number of threads, and a
   const auto changed = run(batch.table(), other, true);
   for (std::size_t i : {0u, 1u}) CHECK(test::same_bits(one_thread[i], all[i]));
   for (std::int64_t n = 0; n < batch.table().network_count; ++n)
-    CHECK(test::same_bits(slice_rows(all[0], n * kFeatures, kFeatures), slice_rows(changed[0], n * kFeatures, kFeatures)) ==
-          (n != 2));
+    CHECK(test::same_bits(slice_rows(all[0], n * kFeatures, kFeatures),
+                          slice_rows(changed[0], n * kFeatures, kFeatures)) == (n != 2));
 }
 
 TEST_CASE("feature_gate_features name what does not fit") {

@@ -60,7 +60,9 @@ TEST_CASE("feature_pool: the same bits for any number of threads and alone") {
   for (std::int64_t n = 0; n < table.network_count; ++n) {
     const test::RandomBatch alone = test::make_batch({batch.networks[static_cast<std::size_t>(n)]}, DType::float32);
     const kernels::Network& network = table.network[n];
-    const auto nodes = [&](const TensorView& view) { return slice_rows(view, network.node_offset, network.node_count); };
+    const auto nodes = [&](const TensorView& view) {
+      return slice_rows(view, network.node_offset, network.node_count);
+    };
     const test::OpRun single =
         test::run_op({test::convert(nodes(x), DType::float64)}, DType::float32, program(alone.table()),
                      {test::convert(slice_rows(grad, 3 * n, 3), DType::float64)});

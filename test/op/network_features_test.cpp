@@ -34,7 +34,8 @@ TEST_CASE("network_features agree with their definition") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const int pass = GENERATE(1, 2);
   const Inputs in(dtype);
-  const auto divergence = test::values(in.divergence), value = test::values(in.requirement), lambda = test::values(in.lambda);
+  const auto divergence = test::values(in.divergence), value = test::values(in.requirement),
+             lambda = test::values(in.lambda);
   std::vector<double> expected;
   for (std::size_t n = 0; n < 4; ++n) {
     const double d = std::max(divergence[n], 0.0);
@@ -58,10 +59,10 @@ TEST_CASE("network_features of a network are its own, bit for bit") {
   Inputs in(DType::float32), other = in;
   const auto before = run(in, 1);
   other.lambda = test::convert(in.lambda, DType::float32);
-  other.lambda.as<float>()[3] = 0.25f;
+  other.lambda.as<float>()[6] = 0.25f;
   const auto after = run(other, 1);
   for (std::int64_t n = 0; n < 4; ++n)
-    CHECK(test::same_bits(slice_rows(before[0], n, 1), slice_rows(after[0], n, 1)) == (n != 1));
+    CHECK(test::same_bits(slice_rows(before[0], n, 1), slice_rows(after[0], n, 1)) == (n != 3));
 }
 
 TEST_CASE("network_features name what does not fit") {

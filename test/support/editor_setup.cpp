@@ -100,12 +100,13 @@ std::vector<double> spread_lambda(const TrainedEditor& trained, std::size_t netw
   std::vector<double> lambda;
   for (std::size_t n = 0; n < networks; ++n)
     for (std::size_t r = 0; r < trained.config.lambda.size(); ++r)
-      lambda.push_back(trained.config.lambda[r].at_strength(0.1 + 0.8 * static_cast<double>((3 * n + 2 * r) % 7) / 7));
+      lambda.push_back(trained.config.lambda[r].at_strength(0.02 + 0.4 * static_cast<double>((3 * n + 2 * r) % 7) / 7));
   return lambda;
 }
 
 EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const std::vector<SubjectNetwork>& networks,
                    const std::vector<double>& lambda, const EditRunOptions& options) {
+  const ThreadCount one(1);  // many small runs: starting threads would be most of the work
   const Editor& editor = *trained.editor;
   const DType dtype = editor.dtype();
   const auto requirements = static_cast<std::int64_t>(editor.requirements().size());

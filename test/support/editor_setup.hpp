@@ -41,9 +41,10 @@ inline const std::vector<std::vector<std::string>> kRequirementSets = {
 
 EditorConfig small_config(const EditorCase& which);
 /// An editor with no head at zero, unless `deviation` is.
-TrainedEditor small_editor(const EditorCase& which, const Dataset& dataset, DType dtype, double deviation = 0.15);
+TrainedEditor small_editor(const EditorCase& which, const Dataset& dataset, DType dtype, double deviation = 0.1);
 
-/// Weights of requirements for `networks` networks, all of them in force, different for every network.
+/// Weights of requirements for `networks` networks, all of them in force, different for every network, and mild: gates
+/// of an editor that has not learned add up.
 std::vector<double> spread_lambda(const TrainedEditor& trained, std::size_t networks);
 
 /// What an editor made of a batch.

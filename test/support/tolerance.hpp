@@ -51,6 +51,7 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"edit_features", 256},
     // The whole editor, up to two message layers and three probes: logarithms and Newton steps of small numbers.
     {"editor", 1e5},
+    {"feature_fold", 256},
     {"feature_pool", 16},
     {"network_features", 64},
     {"feature_gate_features", 128},
