@@ -23,3 +23,4 @@ if(AMEND_SANITIZE)
   target_link_options(amend_compile_options INTERFACE -fsanitize=address,undefined)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")  # the sanitizers' build: quick to compile, with lines in reports

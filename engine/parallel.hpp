@@ -9,23 +9,24 @@ namespace amend {
 
 /// Calls `body(index)` for 0 <= index < count on the OpenMP threads, in no particular order. The work an index stands
 /// for must not depend on the thread that does it: that is what makes results the same for any number of threads.
-/// The first exception is rethrown here.
+/// An exception does not keep the other indices from being done; the first one is rethrown at the end.
 template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
-  // Inside another parallel loop, or with nothing to share, the team would only be in the way.
-  if (count <= 1 || omp_in_parallel() || omp_get_max_threads() == 1) {
-    for (std::int64_t index = 0; index < count; ++index) body(index);
-    return;
-  }
   std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t index = 0; index < count; ++index) {
+  const auto guarded = [&](std::int64_t index) {
     try {
       body(index);
     } catch (...) {
 #pragma omp critical(amend_parallel_for)
       if (!error) error = std::current_exception();
     }
+  };
+  // Inside another parallel loop, or with nothing to share, the team would only be in the way.
+  if (count <= 1 || omp_in_parallel() || omp_get_max_threads() == 1) {
+    for (std::int64_t index = 0; index < count; ++index) guarded(index);
+  } else {
+#pragma omp parallel for schedule(dynamic, 1)
+    for (std::int64_t index = 0; index < count; ++index) guarded(index);
   }
   if (error) std::rethrow_exception(error);
 }

@@ -68,9 +68,9 @@ AMEND_DECLARE_KERNEL(refine_features, RefineFeatures)
 
 inline constexpr std::int64_t kFeatureGateFeatures = 10;
 
-/// What the gates of whole input features read: the second-order divergence S of replacing the feature by its mean, the
-/// same (U) of what the other features do not predict of it, and
-/// in a refinement pass the same for the edited network, the logit so far, and the gain - d divergence / d gate.
+/// What the gates of whole input features read: the divergence S of replacing the feature by its mean, the divergence U
+/// of replacing it by what the other features predict of it, and in a refinement pass S of the edited network, the logit
+/// so far, and the gain - d divergence / d gate.
 struct FeatureGateFeatures {
   BlockTable table;
   TensorView input_feature;    // (inputs) int32, ascending: the feature an input column belongs to

@@ -33,10 +33,11 @@ struct FeatureFoldGradient {
 };
 AMEND_DECLARE_KERNEL(feature_fold_backward, FeatureFoldGradient)
 
-/// What of each input the other features do not predict: (C x) centred over the rows, for Probe::feature_deviation.
+/// What replacing a feature takes off its inputs, for FeatureAblation: (C x) centred over the rows. With C the identity
+/// the feature is replaced by its mean, with C = I - regression on the inputs of all other features by their prediction.
 struct FeatureDeviation {
   TensorView x;          // (rows, inputs)
-  TensorView unique;     // (inputs, inputs): C = I - regression on the inputs of all other features
+  TensorView unique;     // (inputs, inputs): C, optional: the identity
   TensorView deviation;  // out (inputs, count): of the first `count` rows
 };
 AMEND_DECLARE_KERNEL(feature_deviation, FeatureDeviation)

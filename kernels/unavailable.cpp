@@ -11,6 +11,7 @@
 #include "kernels/edit_head.hpp"
 #include "kernels/edit_step.hpp"
 #include "kernels/embedding.hpp"
+#include "kernels/feature_ablation.hpp"
 #include "kernels/feature_fold.hpp"
 #include "kernels/feature_pool.hpp"
 #include "kernels/fill.hpp"
@@ -61,6 +62,7 @@ AMEND_UNAVAILABLE(fill, Fill)
 AMEND_UNAVAILABLE(modulation_start, ModulationStart)
 AMEND_UNAVAILABLE(feature_fold_forward, FeatureFold)
 AMEND_UNAVAILABLE(feature_fold_backward, FeatureFoldGradient)
+AMEND_UNAVAILABLE(feature_ablation, FeatureAblation)
 AMEND_UNAVAILABLE(feature_deviation, FeatureDeviation)
 AMEND_UNAVAILABLE(accumulate, Accumulate)
 AMEND_UNAVAILABLE(gate_forward, Gate)

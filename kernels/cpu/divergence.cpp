@@ -4,7 +4,7 @@
 // forward, 16 backward. Operations: about 60 rows classes, most of them in exp and log.
 #include "kernels/divergence.hpp"
 
-#include "kernels/cpu/logit_tile.hpp"
+#include "kernels/cpu/row_divergence.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -20,18 +20,6 @@ void validate(const Divergence& a) {
         a.logits_p.extent(1));
 }
 
-/// s h(t) / 4 of one class.
-template <class T>
-T class_term(T p, T q) {
-  const T s = p + q, large = T(2) * p / s, small = T(2) * q / s, t = (p - q) / s, square = t * t;
-  // Near t = 0 the logarithms cancel; h(t) = sum_k t^(2k) / (k (2k - 1)). At |t| < 1/4 this many terms reach epsilon.
-  constexpr int kTerms = sizeof(T) == 4 ? 6 : 13;
-  T series = T(0);
-  for (int k = kTerms; k >= 1; --k) series = (series + T(1) / static_cast<T>(k * (2 * k - 1))) * square;
-  const T exact = large * logarithm(large) + small * logarithm(small);
-  return (square < T(0.0625) ? series : exact) * s * T(0.25);
-}
-
 template <class T>
 void forward(const Divergence& a) {
   const std::int64_t networks = a.logits_p.extent(0), rows = a.logits_p.extent(1), classes = a.logits_p.extent(2);
@@ -42,21 +30,7 @@ void forward(const Divergence& a) {
                    const T* zp = logits_p + (b * rows + first) * classes;
                    const T* zq = logits_q + (b * rows + first) * classes;
                    T* term = scratch<T>(1, kLogitRows);
-                   if (classes == 2) {
-                     for (std::int64_t r = 0; r < count; ++r) {
-                       const TwoClasses<T> p(zp[2 * r + 1] - zp[2 * r]), q(zq[2 * r + 1] - zq[2 * r]);
-                       term[r] = class_term(p.first, q.first) + class_term(p.second, q.second);
-                     }
-                   } else {
-                     T* p = scratch<T>(2, 2 * classes);
-                     T* q = p + classes;
-                     for (std::int64_t r = 0; r < count; ++r) {
-                       softmax(zp + r * classes, classes, p);
-                       softmax(zq + r * classes, classes, q);
-                       term[r] = T(0);
-                       for (std::int64_t c = 0; c < classes; ++c) term[r] += class_term(p[c], q[c]);
-                     }
-                   }
+                   row_divergence(zp, zq, count, classes, scratch<T>(2, 2 * classes), term);
                    return sum_of(term, count);
                  });
 }

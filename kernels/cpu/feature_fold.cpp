@@ -132,13 +132,17 @@ void feature_deviation(const FeatureDeviation& args, Stream) {
   const DType dtype = args.x.dtype;
   check(count >= 1 && count <= args.x.extent(0), "feature_deviation", "expected 1 to ", args.x.extent(0), " rows, got ",
         count);
-  expect("feature_deviation", "unique", args.unique, {inputs, inputs}, dtype);
+  if (args.unique) expect("feature_deviation", "unique", args.unique, {inputs, inputs}, dtype);
   expect("feature_deviation", "deviation", args.deviation, {inputs, count}, dtype);
   dispatch_float("feature_deviation", dtype, [&](auto zero) {
     using T = decltype(zero);
     T* out = args.deviation.as<T>();
-    gemm(Trans::no, Trans::yes, inputs, count, inputs, T(1), args.unique.as<T>(), inputs, args.x.as<T>(), inputs, T(0),
-         out, count);
+    const T* x = args.x.as<T>();
+    if (args.unique)
+      gemm(Trans::no, Trans::yes, inputs, count, inputs, T(1), args.unique.as<T>(), inputs, x, inputs, T(0), out, count);
+    else
+      for (std::int64_t j = 0; j < inputs; ++j)
+        for (std::int64_t row = 0; row < count; ++row) out[j * count + row] = x[row * inputs + j];
     for (std::int64_t j = 0; j < inputs; ++j) {
       double mean = 0.0;
       for (std::int64_t row = 0; row < count; ++row) mean += static_cast<double>(out[j * count + row]);

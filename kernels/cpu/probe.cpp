@@ -71,8 +71,6 @@ void validate(const Probe& a) {
   check(a.feature_offset.data != nullptr && a.feature_offset.count() >= 1, kName, "`feature_offset` is missing");
   const std::int64_t features = a.feature_offset.count() - 1;
   expect(kName, "feature_saliency", a.feature_saliency, {networks, features}, dtype);
-  if (a.feature_deviation)
-    expect(kName, "feature_deviation", a.feature_deviation, {a.x.extent(1), a.statistic_rows}, dtype);
   const std::int32_t* offset = a.feature_offset.as<std::int32_t>();
   for (std::int64_t f = 0; f < features; ++f)
     check(offset[f] >= 0 && offset[f] <= offset[f + 1] && offset[f + 1] <= a.x.extent(1), kName, "feature ", f,
@@ -186,8 +184,7 @@ class TileFisher {
     for (std::int64_t f = 0; f < features; ++f) {
       std::fill_n(change, count_, T(0));
       for (std::int64_t j = offset[f]; j < offset[f + 1]; ++j) {
-        const T* centred =
-            (a_.feature_deviation ? a_.feature_deviation.as<T>() : input_.centred) + j * a_.statistic_rows + first_;
+        const T* centred = input_.centred + j * a_.statistic_rows + first_;
         for (std::int64_t r = 0; r < count_; ++r) change[r] += centred[r] * grad_x[j * count_ + r];
       }
       saliency[f] += dot(change, change, count_);

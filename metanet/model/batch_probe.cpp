@@ -3,6 +3,7 @@
 #include "autograd/op/divergence.hpp"
 #include "autograd/op/subject_forward.hpp"
 #include "kernels/column.hpp"
+#include "kernels/feature_ablation.hpp"
 #include "kernels/feature_fold.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/probe.hpp"
@@ -92,23 +93,25 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                   .gradient = probe.gradient,
                   .gradient_bias = probe.gradient_bias,
                   .feature_offset = options.feature_offset,
-                  .feature_saliency = probe.feature_saliency},
+                  .feature_saliency = options.unique ? TensorView{} : probe.feature_saliency},
                  tape.stream());
   if (options.unique) {
     const TensorView deviation = arena.tensor({rows.x.extent(1), rows.random_rows}, dtype);
-    kernels::feature_deviation({.x = rows.x, .unique = options.unique, .deviation = deviation}, tape.stream());
+    const auto measure = [&](const TensorView& unique, const TensorView& divergence) {
+      kernels::feature_deviation({.x = rows.x, .unique = unique, .deviation = deviation}, tape.stream());
+      kernels::feature_ablation({.table = table,
+                                 .weight = weight,
+                                 .bias = bias,
+                                 .x = rows.x,
+                                 .logits = logits,
+                                 .deviation = deviation,
+                                 .feature_offset = options.feature_offset,
+                                 .divergence = divergence},
+                                tape.stream());
+    };
+    measure({}, probe.feature_saliency);
     probe.unique_saliency = arena.tensor(probe.feature_saliency.shape, dtype);
-    kernels::probe({.table = table,
-                    .weight = weight,
-                    .x = rows.x,
-                    .activation = pass.activation,
-                    .slope = pass.slope,
-                    .logits = logits,
-                    .statistic_rows = rows.random_rows,
-                    .feature_offset = options.feature_offset,
-                    .feature_deviation = deviation,
-                    .feature_saliency = probe.unique_saliency},
-                   tape.stream());
+    measure(options.unique, probe.unique_saliency);
   }
   return probe;
 }

@@ -17,16 +17,16 @@ struct BatchProbe {
   TensorView correlation;       // (nodes)
   TensorView gradient;          // (objectives, edges), optional
   TensorView gradient_bias;     // (objectives, nodes), optional
-  TensorView feature_saliency;  // (networks, features), optional
-  TensorView unique_saliency;   // (networks, features), optional: the same of what other features do not predict
+  TensorView feature_saliency;  // (networks, features), optional: divergence of replacing a feature by its mean
+  TensorView unique_saliency;   // (networks, features), optional: by what the other features predict of it
   TensorView divergence;        // (networks), with original logits
   TensorView requirement;       // (networks, requirements): value of each that reads groups, 0 of the others
 };
 
 struct ProbeOptions {
   const RowBatch* rows = nullptr;
-  TensorView feature_offset;   // (features + 1) int32: asks for feature_saliency
-  TensorView unique;           // (inputs, inputs): with it also unique_saliency, see kernels::FeatureDeviation
+  TensorView feature_offset;   // (features + 1) int32: asks for feature_saliency, estimated to second order
+  TensorView unique;           // (inputs, inputs): with it both saliencies are measured, see kernels::FeatureDeviation
   TensorView original_logits;  // (networks, rows, classes): asks for the gradient of the divergence from them
   const Requirements* requirements = nullptr;
   TensorView lambda;  // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over

@@ -51,6 +51,8 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"edit_features", 256},
     // The whole editor, up to two message layers and three probes: logarithms and Newton steps of small numbers.
     {"editor", 1e5},
+    // Absolute, of ln 2: as divergence, with the error of the logits of three layers.
+    {"feature_ablation", 64},
     {"feature_fold", 256},
     {"feature_pool", 16},
     {"network_features", 64},
