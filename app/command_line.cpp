@@ -14,6 +14,7 @@
 #include "engine/error.hpp"
 #include "metanet/data/config.hpp"
 #include "metanet/train/progress.hpp"
+#include "metanet/train/training_error.hpp"
 
 namespace amend {
 namespace {
@@ -23,9 +24,10 @@ constexpr char kFooter[] = R"(Results go to stdout, messages to stderr; --json p
 
 Exit codes:
   0  done
-  1  internal failure; `amend demo`: the edit did not help
+  1  internal failure, or a training whose loss stopped being finite; `amend demo`: the edit did not help
   2  mistake in the command line, a configuration or a file
   3  `amend audit`: a limit is not met
+  130  interrupted; `amend editor train` keeps a checkpoint
 
 Start with `amend demo`.)";
 
@@ -82,6 +84,14 @@ void check_names(const CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
+/// What may have been meant by arguments that no option takes: `--condition a=1 b=1`.
+std::string hint(const CLI::App& command) {
+  for (const std::string& extra : command.remaining())
+    if (extra.find('=') != std::string::npos)
+      return "; separate a list by commas, without spaces: name=value,name=value";
+  return "";
+}
+
 int parse_and_act(int argc, const char* const* argv, Session& session) {
   CLI::App app(
       "Edits trained neural networks so that they meet requirements: fewer features, fewer weights, fairer "
@@ -96,7 +106,7 @@ int parse_and_act(int argc, const char* const* argv, Session& session) {
   } catch (const CLI::ParseError& error) {
     const CLI::App* command = &app;
     while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
-    session.say(std::string(error.what()) + "; see `" + full_name(*command) + " --help`");
+    session.say(error.what() + hint(*command) + "; see `" + full_name(*command) + " --help`");
     return kUserError;
   }
   return session.action();
@@ -134,6 +144,9 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err)
   } catch (const InputError& error) {
     session.say(error.what());
     return kUserError;
+  } catch (const TrainingError& error) {  // not a failure of the program
+    session.say(error.what());
+    return kFailure;
   } catch (const std::bad_alloc&) {
     session.say("out of memory");
     return kFailure;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -25,14 +26,16 @@ Assignment parse_assignment(const std::string& text, const char* option, double 
   const auto [stop, error] = std::from_chars(begin, end, result.value);
   if (error != std::errc() || stop != end || !(result.value >= 0.0 && result.value <= limit))
     fail_input(option, "expected a number ", std::isfinite(limit) ? "from 0 (off) to 1 (strongest)" : "of at least 0",
-               " for `", result.name, "`, got `", std::string(begin, end), "`");
+               " for `", result.name, "`, got `", std::string(begin, end), "`",
+               std::find(begin, end, '=') == end ? "" : "; separate requirements by commas, without spaces");
   return result;
 }
 
-/// Where `lambda` lies in the range: the inverse of LambdaRange::at_strength.
+/// Where `lambda` lies in the range: the inverse of LambdaRange::at_strength, finite for every finite weight.
 double strength_of(double lambda, const LambdaRange& range) {
   if (lambda <= 0.0) return 0.0;
-  return std::log(lambda / range.low) / std::log(range.high / range.low);
+  const double low = std::log(range.low), high = std::log(range.high);
+  return high > low ? (std::log(lambda) - low) / (high - low) : 1.0;
 }
 
 }  // namespace

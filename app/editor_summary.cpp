@@ -6,8 +6,9 @@ namespace amend {
 
 std::string editor_text(const TrainedEditor& trained) {
   const EditorShape& shape = trained.config.shape;
+  const std::string source = trained.dataset_source.string();
   std::string out = fmt::format("editor for networks on {} (fingerprint {}; described by {})\n", trained.dataset_name,
-                                trained.dataset_fingerprint.substr(0, 12), trained.dataset_source.string());
+                                trained.dataset_fingerprint.substr(0, 12), source);
   out += "  requirements, with the weights (lambda) of strengths 0 .. 1:\n";
   for (std::size_t r = 0; r < shape.requirements.size(); ++r)
     out += fmt::format("    {:<20}{:g} .. {:g}\n", shape.requirements[r], trained.config.lambda[r].low,
@@ -16,8 +17,9 @@ std::string editor_text(const TrainedEditor& trained) {
   out += fmt::format("  {} parameters: {} message layers, {} passes, node width {}, edge width {}\n",
                      trained.editor->parameters().count(), shape.messages, shape.passes, shape.node_width,
                      shape.edge_width);
-  out += fmt::format("  reads networks of {} inputs ({} features) and {} outputs\n", shape.inputs, shape.features,
+  out += fmt::format("  reads networks of {} inputs ({} features) and {} outputs;\n", shape.inputs, shape.features,
                      shape.outputs);
+  out += fmt::format("  `amend info {}` says how the columns of a table become these inputs\n", source);
   if (trained.provenance.contains("steps"))
     out += fmt::format("  trained for {} steps; best at step {}\n", trained.provenance["steps"].dump(),
                        trained.provenance.value("best_step", nlohmann::json()).dump());

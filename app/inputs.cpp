@@ -4,9 +4,11 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "metanet/data/atomic_file.hpp"
+#include "metanet/data/recorded_path.hpp"
 #include "metanet/data/sha256.hpp"
 
 namespace amend {
@@ -16,6 +18,31 @@ namespace fs = std::filesystem;
 
 void refuse_existing(const fs::path& path, bool force) {
   if (!force) fail_input(path.string(), "exists already; --force replaces it");
+}
+
+/// Whether `path` is `top` or lies below it.
+bool lies_in(fs::path path, const fs::path& top) {
+  std::error_code error;
+  path = fs::canonical(path, error);
+  if (error) return false;
+  for (;; path = path.parent_path()) {
+    if (fs::equivalent(path, top, error)) return true;
+    if (!path.has_relative_path()) return false;
+  }
+}
+
+/// The dataset of `reference` where it may have moved to, if it is there. What is not it may not even be a dataset.
+std::optional<Dataset> find_moved_dataset(const DatasetReference& reference) {
+  if (reference.fingerprint.empty()) return std::nullopt;
+  for (const fs::path& candidate : moved_paths(reference.source, reference.owner)) {
+    try {
+      Dataset dataset = load_dataset(candidate);
+      if (dataset.fingerprint == reference.fingerprint) return dataset;
+    } catch (const InputError&) {
+      continue;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -49,9 +76,11 @@ Dataset load_referenced_dataset(const std::string& given, const DatasetReference
   std::error_code error;
   if (given.empty() && reference.source.empty())
     fail_input(reference.owner, "does not say which dataset it belongs to; name its description with --data");
-  if (given.empty() && !fs::exists(reference.source, error))
+  if (given.empty() && !fs::exists(reference.source, error)) {
+    if (std::optional<Dataset> moved = find_moved_dataset(reference)) return std::move(*moved);
     fail_input(reference.owner, "was made with the dataset description `", reference.source.string(),
                "`, which is not there; say where it is with --data");
+  }
   Dataset dataset = load_dataset(given.empty() ? reference.source : fs::path(given));
   if (!reference.fingerprint.empty() && dataset.fingerprint != reference.fingerprint)
     fail_input(reference.owner, "was made with the dataset `", reference.name, "` (fingerprint ",
@@ -65,6 +94,18 @@ void check_output_file(const fs::path& file, bool force) {
   if (fs::is_directory(file, error)) fail_input(file.string(), "expected a file to write, found a folder");
   if (fs::exists(fs::symlink_status(file, error))) refuse_existing(file, force);
   AtomicFile probe(file);  // opens a temporary sibling and removes it again
+}
+
+void check_not_read(const fs::path& output, const std::vector<fs::path>& inputs) {
+  for (const fs::path& input : inputs)
+    if (!input.empty() && (lies_in(output, input) || lies_in(input, output)))
+      fail_input("--out", "`", output.string(), "` would replace `", input.string(),
+                 "`, which this command reads; --force does not change that");
+}
+
+void check_safetensors_name(const fs::path& file) {
+  if (file.extension() != ".safetensors")
+    fail_input("--out", "expected a name that ends in .safetensors, got `", file.string(), "`");
 }
 
 void check_output_population(const fs::path& folder, bool force) {

@@ -33,14 +33,23 @@ struct DatasetReference {
   std::string fingerprint;  // empty: unknown, any will do
 };
 
-/// Loads the description `given` with `--data`, else the one recorded. Throws InputError when the recorded one is not
-/// there, and when what is loaded has another fingerprint.
+/// Loads the description `given` with `--data`, else the one recorded; where that is not there, the one with its
+/// fingerprint that `moved_paths` finds near the owner. Throws InputError when there is none, and when what is loaded
+/// has another fingerprint.
 Dataset load_referenced_dataset(const std::string& given, const DatasetReference& reference);
 
 /// Throws InputError when `file` exists and may not be replaced, or cannot be written.
 void check_output_file(const std::filesystem::path& file, bool force);
 
-/// The same for a folder that a population will be written to; another kind of folder is never replaced.
+/// Throws InputError about `--out` when writing `output` would replace one of `inputs`, files that the command reads; a
+/// folder stands for all that is in it. Empty paths are none.
+void check_not_read(const std::filesystem::path& output, const std::vector<std::filesystem::path>& inputs);
+
+/// Throws InputError about `--out` unless `file` ends in .safetensors: under another name no command would read it.
+void check_safetensors_name(const std::filesystem::path& file);
+
+/// The same as check_output_file for a folder that a population will be written to; another kind of folder is never
+/// replaced.
 void check_output_population(const std::filesystem::path& folder, bool force);
 
 /// SHA-256 of a file's bytes.

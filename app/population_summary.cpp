@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "metanet/data/json_reader.hpp"
 #include "requirements/metric/sparsity.hpp"
 
 namespace amend {
@@ -44,10 +45,13 @@ std::string range_text(const std::vector<double>& shares) {
 /// Conditions of the edits that were applied, each once.
 std::set<std::string> edits(const Population& population) {
   std::set<std::string> result;
-  for (const nlohmann::json& attributes : population.attributes)
-    if (attributes.is_object() && attributes.contains("edit") && attributes["edit"].is_object())
-      result.insert(attributes["edit"].value("editor", "?") + " " +
-                    attributes["edit"].value("condition", nlohmann::json()).dump());
+  for (std::size_t n = 0; n < population.attributes.size(); ++n) {
+    const nlohmann::json& attributes = population.attributes[n];
+    if (!attributes.is_object() || !attributes.contains("edit")) continue;
+    const std::string where = "manifest.json: network `" + population.networks[n].name + "`: edit";
+    const nlohmann::json& edit = attributes["edit"];
+    result.insert(json_text(edit, "editor", where) + " " + json_member(edit, "condition", where).dump());
+  }
   return result;
 }
 

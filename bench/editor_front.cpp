@@ -43,7 +43,7 @@ struct Front {
   std::string name;
   double strength = 0.0, lambda = 0.0, seconds = 0.0;            // seconds per network
   std::vector<double> nonzero, features, divergence, drop, gap;  // per network
-  double canonical = -1.0;
+  double canonical = -1.0, canonical_budget = 0.0;  // divergence of the best stand-in, and what it keeps of the axis
 
   nlohmann::json json() const {
     return {{"name", name},
@@ -57,53 +57,59 @@ struct Front {
             {"losing_over_a_point", std::count_if(drop.begin(), drop.end(), [](double d) { return d > 1.0; })},
             {"equalised_odds_sum", mean(gap)},
             {"canonical_divergence", canonical},
+            {"canonical_keeps", canonical_budget},
             {"seconds_per_network", seconds},
             {"networks", drop.size()}};
   }
 };
 
-/// Measures edited networks against their originals on the audit split.
+Networks networks_in(const std::vector<EditResult>& results) {
+  Networks networks;
+  for (const EditResult& result : results) networks.push_back(&result.network);
+  return networks;
+}
+
+/// Measures edited networks against their originals on rows of a split.
 class Referee {
  public:
-  Referee(const Dataset& dataset, Networks originals, std::vector<std::string> sensitive)
-      : dataset_(dataset), originals_(std::move(originals)) {
+  Referee(const Dataset& dataset, const Rows& rows, Networks originals, std::vector<std::string> sensitive)
+      : dataset_(dataset), rows_(rows), originals_(std::move(originals)) {
     if (sensitive.empty() && !dataset.sensitive.empty()) sensitive = {dataset.sensitive.front().name};
     if (!sensitive.empty()) {
-      group_ = group_ids(dataset, dataset.audit, sensitive);
+      group_ = group_ids(dataset, rows, sensitive);
       names_ = group_names(dataset, sensitive);
     }
-    logits_ = predict_logits(originals_, dataset.audit.input.data(), dataset.audit.count, dataset.inputs);
+    logits_ = predict_logits(originals_, rows.input.data(), rows.count, dataset.inputs);
   }
 
   void measure(const Networks& edited, Front& front) const {
-    const std::int64_t size = dataset_.audit.count * dataset_.classes;
-    predict_in_chunks(
-        edited, dataset_.audit.input.data(), dataset_.audit.count, dataset_.inputs, [&](const PredictedChunk& chunk) {
-          for (std::int64_t k = 0; k < chunk.count; ++k) {
-            const auto index = static_cast<std::size_t>(chunk.first + k);
-            const auto before =
-                std::span(logits_).subspan(index * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
-            const auto after = chunk.logits.subspan(static_cast<std::size_t>(k * size), static_cast<std::size_t>(size));
-            const auto was = predicted_classes(before, dataset_.classes),
-                       is = predicted_classes(after, dataset_.classes);
-            front.drop.push_back(100.0 * (accuracy(was, dataset_.audit.label) - accuracy(is, dataset_.audit.label)));
-            front.divergence.push_back(mean(row_divergence(before, after, dataset_.classes)));
-            if (!names_.empty()) {
-              const auto fairness = fairness_metrics(is, dataset_.audit.label, group_, names_, dataset_.classes);
-              if (fairness.equalised_odds_sum.value) front.gap.push_back(*fairness.equalised_odds_sum.value);
-            }
-            const SubjectNetwork& network = *edited[index];
-            front.nonzero.push_back(static_cast<double>(std::count_if(network.weights.begin(), network.weights.end(),
-                                                                      [](float w) { return w != 0.0f; })) /
-                                    static_cast<double>(network.weights.size()));
-            const auto used = used_features(network, dataset_.features);
-            front.features.push_back(static_cast<double>(std::count(used.begin(), used.end(), 1)));
-          }
-        });
+    const std::int64_t size = rows_.count * dataset_.classes;
+    predict_in_chunks(edited, rows_.input.data(), rows_.count, dataset_.inputs, [&](const PredictedChunk& chunk) {
+      for (std::int64_t k = 0; k < chunk.count; ++k) {
+        const auto index = static_cast<std::size_t>(chunk.first + k);
+        const auto before =
+            std::span(logits_).subspan(index * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
+        const auto after = chunk.logits.subspan(static_cast<std::size_t>(k * size), static_cast<std::size_t>(size));
+        const auto was = predicted_classes(before, dataset_.classes), is = predicted_classes(after, dataset_.classes);
+        front.drop.push_back(100.0 * (accuracy(was, rows_.label) - accuracy(is, rows_.label)));
+        front.divergence.push_back(mean(row_divergence(before, after, dataset_.classes)));
+        if (!names_.empty()) {
+          const auto fairness = fairness_metrics(is, rows_.label, group_, names_, dataset_.classes);
+          if (fairness.equalised_odds_sum.value) front.gap.push_back(*fairness.equalised_odds_sum.value);
+        }
+        const SubjectNetwork& network = *edited[index];
+        front.nonzero.push_back(static_cast<double>(std::count_if(network.weights.begin(), network.weights.end(),
+                                                                  [](float w) { return w != 0.0f; })) /
+                                static_cast<double>(network.weights.size()));
+        const auto used = used_features(network, dataset_.features);
+        front.features.push_back(static_cast<double>(std::count(used.begin(), used.end(), 1)));
+      }
+    });
   }
 
  private:
   const Dataset& dataset_;
+  const Rows& rows_;
   Networks originals_;
   std::vector<std::int32_t> group_;
   std::vector<std::string> names_;
@@ -111,24 +117,46 @@ class Referee {
 };
 
 void print(const std::vector<Front>& rows) {
-  fmt::print("{:<28} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>5} {:>7} {:>9} {:>9}\n", "", "lambda", "non-zero",
-             "features", "JSD", "drop", "worst", ">1pt", "EO sum", "canonical", "ms/net");
+  fmt::print("{:<28} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>5} {:>7} {:>9} {:>7} {:>9}\n", "", "lambda", "non-zero",
+             "features", "JSD", "drop", "worst", ">1pt", "EO sum", "canonical", "keeps", "ms/net");
   for (const Front& row : rows)
-    fmt::print("{:<28} {:>8.4f} {:>8.4f} {:>8.2f} {:>9.5f} {:>7.3f} {:>7.2f} {:>5} {:>7.4f} {:>9} {:>9.2f}\n", row.name,
-               row.lambda, mean(row.nonzero), mean(row.features), mean(row.divergence), mean(row.drop),
+    fmt::print("{:<28} {:>8.4f} {:>8.4f} {:>8.2f} {:>9.5f} {:>7.3f} {:>7.2f} {:>5} {:>7.4f} {:>9} {:>7} {:>9.2f}\n",
+               row.name, row.lambda, mean(row.nonzero), mean(row.features), mean(row.divergence), mean(row.drop),
                *std::max_element(row.drop.begin(), row.drop.end()),
                std::count_if(row.drop.begin(), row.drop.end(), [](double d) { return d > 1.0; }), mean(row.gap),
-               row.canonical >= 0.0 ? fmt::format("{:.5f}", row.canonical) : "", 1e3 * row.seconds);
+               row.canonical >= 0.0 ? fmt::format("{:.5f}", row.canonical) : "",
+               row.canonical >= 0.0 ? fmt::format("{:.3f}", row.canonical_budget) : "", 1e3 * row.seconds);
+}
+
+/// What a requirement is about: the column of a front that a table is read along.
+using Axis = std::vector<double> Front::*;
+
+/// The best stand-in for all originals among `candidates`, edits of training networks, that keep no more of the axis
+/// than `budget` (or the one that keeps least): what the method would be without specificity. `kept` holds what each
+/// keeps.
+void measure_canonical(const Networks& candidates, const std::vector<double>& kept, double budget,
+                       const Networks& originals, const std::vector<float>& choosing_rows, const Referee& referee,
+                       Axis axis, Front& row) {
+  Networks fitting;
+  for (std::size_t n = 0; n < candidates.size(); ++n)
+    if (kept[n] <= budget) fitting.push_back(candidates[n]);
+  if (fitting.empty())
+    fitting.push_back(candidates[static_cast<std::size_t>(std::min_element(kept.begin(), kept.end()) - kept.begin())]);
+  const auto best = canonical_replacement(fitting, originals, choosing_rows);
+  Front stand_in;
+  referee.measure(Networks(originals.size(), fitting[static_cast<std::size_t>(best.index)]), stand_in);
+  row.canonical = mean(stand_in.divergence);
+  row.canonical_budget = mean(stand_in.*axis);
 }
 
 /// Log-linear interpolation of divergence and linear of drop, along `axis`, at `target`; false when outside.
-bool interpolate(const std::vector<Front>& rows, double (*axis)(const Front&), double target, double& divergence,
-                 double& drop) {
+bool interpolate(const std::vector<Front>& rows, Axis axis, double target, double& divergence, double& drop) {
   std::vector<const Front*> sorted;
   for (const Front& row : rows) sorted.push_back(&row);
-  std::sort(sorted.begin(), sorted.end(), [&](const Front* a, const Front* b) { return axis(*a) < axis(*b); });
+  std::sort(sorted.begin(), sorted.end(),
+            [&](const Front* a, const Front* b) { return mean(a->*axis) < mean(b->*axis); });
   for (std::size_t i = 0; i + 1 < sorted.size(); ++i) {
-    const double low = axis(*sorted[i]), high = axis(*sorted[i + 1]);
+    const double low = mean(sorted[i]->*axis), high = mean(sorted[i + 1]->*axis);
     if (target < low || target > high || high <= low) continue;
     const double t =
         (std::log(target) - std::log(std::max(low, 1e-9))) / (std::log(high) - std::log(std::max(low, 1e-9)));
@@ -159,6 +187,8 @@ int run(int argc, char** argv) {
   const Population population = load_population(population_path);
   TrainedEditor trained = load_editor(editor_path, make_requirements, Device::cpu());
   const Dataset dataset = load_dataset(data_path.empty() ? trained.dataset_source : std::filesystem::path(data_path));
+  if (population.dataset_fingerprint != dataset.fingerprint)
+    fail_input(population_path, "expected networks trained on the editor's dataset `", dataset.name, "`");
   BatchEditor editor(trained, dataset);
   if (name.empty()) name = trained.config.shape.requirements.front();
   const auto requirement = static_cast<std::size_t>(trained.requirement(name, "--requirement"));
@@ -170,6 +200,11 @@ int run(int argc, char** argv) {
     train.push_back(&population.networks[static_cast<std::size_t>(index)]);
     seen.insert(train.back()->widths);
   }
+  const Networks some(train.begin(),
+                      train.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(train.size(), 40)));
+  const bool pruning = name == "pruning", minimisation = name == "data_minimisation",
+             fairness = !pruning && !minimisation;
+  const Axis axis = pruning ? &Front::nonzero : minimisation ? &Front::features : &Front::gap;
   std::map<bool, Networks> by_novelty;  // networks of an unseen shape apart
   for (const int index : networks_of(population, PopulationSplit::test)) {
     const SubjectNetwork* network = &population.networks[static_cast<std::size_t>(index)];
@@ -180,7 +215,10 @@ int run(int argc, char** argv) {
                      {"requirement", name},
                      {"tables", nlohmann::json::array()}};
   for (const auto& [novel, originals] : by_novelty) {
-    const Referee referee(dataset, originals, trained.config.sensitive);
+    const Referee referee(dataset, dataset.audit, originals, trained.config.sensitive),
+        validation_referee(dataset, dataset.validation, originals, trained.config.sensitive),
+        some_referee(dataset, dataset.validation, some, trained.config.sensitive);
+    const std::vector<float> choosing_rows = spread_rows(dataset.validation, dataset.inputs);
     std::vector<Front> editor_rows, baseline_rows;
     Front unedited{.name = "unedited"};
     referee.measure(originals, unedited);
@@ -199,21 +237,16 @@ int run(int argc, char** argv) {
       const auto start = Clock::now();
       const std::vector<EditResult> results = edit(originals);
       row.seconds = seconds_since(start) / static_cast<double>(originals.size());
-      Networks edited;
-      for (const EditResult& result : results) edited.push_back(&result.network);
+      const Networks edited = networks_in(results);
       referee.measure(edited, row);
       if (canonical) {
-        const Networks some(train.begin(),
-                            train.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(train.size(), 40)));
         const auto candidates = edit(some);
-        Networks pointers;
-        for (const EditResult& result : candidates) pointers.push_back(&result.network);
-        {
-          const auto best = canonical_replacement(pointers, originals, spread_rows(dataset.validation, dataset.inputs));
-          Front stand_in;
-          referee.measure(Networks(originals.size(), pointers[static_cast<std::size_t>(best.index)]), stand_in);
-          row.canonical = mean(stand_in.divergence);
-        }
+        Front kept, own;
+        some_referee.measure(networks_in(candidates), kept);
+        // A gap is held against the gap of own edits on the same rows.
+        if (fairness) validation_referee.measure(edited, own);
+        measure_canonical(networks_in(candidates), kept.*axis, mean((fairness ? own : row).*axis), originals,
+                          choosing_rows, referee, axis, row);
       }
       editor_rows.push_back(std::move(row));
     }
@@ -241,10 +274,6 @@ int run(int argc, char** argv) {
     print({unedited});
     print(editor_rows);
     if (!baseline_rows.empty()) print(baseline_rows);
-    const auto nonzero = [](const Front& row) { return mean(row.nonzero); };
-    const auto features = [](const Front& row) { return mean(row.features); };
-    const auto gap = [](const Front& row) { return mean(row.gap); };
-    const bool pruning = name == "pruning", minimisation = name == "data_minimisation";
     const std::vector<double> targets = pruning        ? std::vector{0.58, 0.41, 0.30, 0.25, 0.10, 0.05, 0.03, 0.022}
                                         : minimisation ? std::vector{7.0, 4.0, 3.0, 2.0}
                                                        : std::vector{0.10, 0.086, 0.078, 0.07, 0.061, 0.05, 0.045};
@@ -254,7 +283,6 @@ int run(int argc, char** argv) {
                                                                                            : "equalised odds (sum)");
     for (const double target : targets) {
       double d = 0, a = 0, bd = 0, ba = 0;
-      double (*axis)(const Front&) = pruning ? +nonzero : minimisation ? +features : +gap;
       const bool ours = interpolate(editor_rows, axis, target, d, a),
                  theirs = interpolate(baseline_rows, axis, target, bd, ba);
       fmt::print("  {:>6.3f}: {} | {}\n", target, ours ? fmt::format("{:.5f} / {:.3f}", d, a) : "not reached",

@@ -66,11 +66,12 @@ struct RefineFeatures {
 };
 AMEND_DECLARE_KERNEL(refine_features, RefineFeatures)
 
-inline constexpr std::int64_t kFeatureGateFeatures = 10;
+inline constexpr std::int64_t kFeatureGateFeatures = 12;
 
 /// What the gates of whole input features read: the divergence S of replacing the feature by its mean, the divergence U
-/// of replacing it by what the other features predict of it, and in a refinement pass S of the edited network, the logit
-/// so far, and the gain - d divergence / d gate.
+/// of replacing it by what the other features predict of it, and in a refinement pass the logit so far, the gain
+/// - d divergence / d gate, and the value V: the divergence of the edited network with the feature closed minus that
+/// with it open, one of the two being as it stands.
 struct FeatureGateFeatures {
   BlockTable table;
   TensorView input_feature;    // (inputs) int32, ascending: the feature an input column belongs to
@@ -79,10 +80,12 @@ struct FeatureGateFeatures {
   TensorView lambda;           // (networks): weight of the data-minimisation requirement
   TensorView weight;           // (edges), original; the next three are given in refinement passes, together
   TensorView gradient;         // (edges), of the divergence with respect to the edited weights
-  TensorView edited_saliency;  // (networks, features)
+  TensorView value;            // (networks, features): V
+  TensorView feature_gate;     // (networks, features)
   TensorView logit;            // (networks * features), state
   TensorView feature;          // out (networks * features, kFeatureGateFeatures)
-  TensorView prior;            // out (networks * features): log(sqrt(S U) n) - log lambda, n features, clamped to +-8
+  TensorView prior;            // out (networks * features): log(sqrt(S U) n) - log lambda, n features, clamped to +-8;
+                               // in a refinement pass log(max(V, 0) n) - log lambda
 };
 AMEND_DECLARE_KERNEL(feature_gate_features, FeatureGateFeatures)
 

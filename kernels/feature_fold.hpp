@@ -34,7 +34,8 @@ struct FeatureFoldGradient {
 AMEND_DECLARE_KERNEL(feature_fold_backward, FeatureFoldGradient)
 
 /// What replacing a feature takes off its inputs, for FeatureAblation: (C x) centred over the rows. With C the identity
-/// the feature is replaced by its mean, with C = I - regression on the inputs of all other features by their prediction.
+/// the feature is replaced by its mean, with C = I - regression on the inputs of all other features by their
+/// prediction.
 struct FeatureDeviation {
   TensorView x;          // (rows, inputs)
   TensorView unique;     // (inputs, inputs): C, optional: the identity

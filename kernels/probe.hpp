@@ -28,9 +28,9 @@ struct Probe {
   TensorView gradient_bias;     // (objectives, nodes), needs grad_logits; 0 at inputs
   TensorView
       feature_offset;  // (features + 1) int32: feature f is columns feature_offset[f] .. feature_offset[f + 1] - 1
-  TensorView feature_saliency;   // (networks, features), needs feature_offset: second-order divergence of replacing a
-                                 // feature by its mean, mean_rows[ sum_c p_c (sum_{j of the feature} (x_j - mu_j) d log
-                                 // p_c / d x_j)^2 ] / 8
+  TensorView feature_saliency;  // (networks, features), needs feature_offset: second-order divergence of replacing a
+                                // feature by its mean, mean_rows[ sum_c p_c (sum_{j of the feature} (x_j - mu_j) d log
+                                // p_c / d x_j)^2 ] / 8
 };
 AMEND_DECLARE_KERNEL(probe, Probe)
 

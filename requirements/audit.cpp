@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
 #include "metanet/graph/predict.hpp"
+#include "requirements/audit_limits.hpp"
 #include "requirements/audit_summary.hpp"
 #include "requirements/metric/feature_use.hpp"
 #include "requirements/metric/utility.hpp"
@@ -87,9 +89,15 @@ std::vector<RowGroups> row_groups(const Dataset& dataset, const Rows& rows, cons
   std::vector<std::string> attributes = options.attributes;
   if (attributes.empty())
     for (const SensitiveAttribute& attribute : dataset.sensitive) attributes.push_back(attribute.name);
+  std::set<std::string> named;
+  for (const std::string& attribute : attributes)
+    if (!named.insert(attribute).second) fail_input("--sensitive", "`", attribute, "` is named twice");
+  if (options.intersection && attributes.size() < 2)
+    fail_input("--intersection", "needs two sensitive attributes, got ",
+               attributes.empty() ? "none" : "only " + name_list(attributes));
   std::vector<std::vector<std::string>> groupings;
   for (const std::string& attribute : attributes) groupings.push_back({attribute});
-  if (options.intersection && attributes.size() > 1) groupings.push_back(attributes);
+  if (options.intersection) groupings.push_back(attributes);
   std::vector<RowGroups> groups;
   for (const auto& grouping : groupings) {
     groups.push_back({group_ids(dataset, rows, grouping), group_names(dataset, grouping)});
@@ -231,6 +239,7 @@ const Rows& rows_of(const Dataset& dataset, DataSplit split) {
 
 AuditReport audit(const Population& original, const Population& edited, const Dataset& dataset,
                   const AuditOptions& options) {
+  check_bounds(options.limits);
   const std::vector<Pair> pairs = match(original, edited, options);
   check_fit(original, pairs, dataset, "original population");
   check_fit(edited, pairs, dataset, "edited population");
@@ -245,6 +254,7 @@ AuditReport audit(const Population& original, const Population& edited, const Da
   report.feature_count = static_cast<std::int64_t>(dataset.features.size());
   report.minimum_rows = options.minimum_rows;
   report.limits = options.limits;
+  report.ignore_small_groups = options.ignore_small_groups;
   const std::vector<RowGroups> groups = row_groups(dataset, rows, options, report);
   report.networks = audit_networks(pairs, {dataset, rows, groups, options.minimum_rows}, options.seed);
   summarise(report, options.seed);

@@ -15,6 +15,7 @@
 namespace amend {
 
 /// What an edit must keep to. Rates and drops are shares of 1 (0.01 is one accuracy point); an absent limit is none.
+/// Units on the command line, and the range of each: `limit_table`.
 struct AuditLimits {
   std::optional<double> max_accuracy_drop;
   std::optional<double> max_divergence;  // nats
@@ -43,7 +44,8 @@ struct AuditOptions {
   std::int64_t minimum_rows = kMinimumRows;
   AuditLimits limits;
   LimitScope scope = LimitScope::every_network;
-  std::uint64_t seed = 1;  // of the bootstrap
+  bool ignore_small_groups = false;  // a fairness limit may be met by a value that leaves groups out
+  std::uint64_t seed = 1;            // of the bootstrap
 };
 
 /// Fairness of one network over one grouping of the rows.
@@ -75,7 +77,8 @@ struct MetricSummary {
   double mean = 0.0, median = 0.0, worst = 0.0;
   std::optional<Interval> interval;  // of the mean: bootstrap over networks; absent for a single network
   std::string worst_network;
-  std::string note;  // what single networks' notes say
+  std::string note;                   // what single networks' notes say
+  std::vector<std::string> left_out;  // as Estimate::left_out
 };
 
 /// One group over the networks. Every network sees the same rows, so counts are those of the data; a rate is the mean
@@ -95,13 +98,15 @@ struct Grouping {
   std::vector<GroupSummary> group;
 };
 
-/// A limit that is not met, or that cannot be shown to be met (no value).
+/// A limit that is not met, or that cannot be shown to be met: there is no value, or one that leaves groups out.
 struct Violation {
   std::string limit;    // `max_accuracy_drop`
   std::string subject;  // network name, or `mean of N networks`
   std::string grouping;
   double bound = 0.0;
   std::optional<double> value;
+  bool exceeded = false;  // the value is above the bound; otherwise evidence is lacking
+  std::vector<std::string> left_out;
   std::string note;
 };
 
@@ -116,21 +121,29 @@ struct AuditReport {
   Interval losing_share_interval;        // Wilson
   std::vector<Grouping> groupings;
   AuditLimits limits;
+  bool ignore_small_groups = false;
   std::vector<Violation> violations;
 };
 
 /// Compares edited networks with their originals on rows that neither has seen. Networks are matched by name. Limits
 /// are held against point estimates, not against ends of intervals. Throws InputError when names do not match one to
-/// one, the networks do not fit the dataset or belong to another, an attribute is unknown or missing for a limit, or
-/// the split has no rows.
+/// one, the networks do not fit the dataset or belong to another, an attribute is unknown, named twice or missing for a
+/// limit or an intersection, a limit is out of range, or the split has no rows.
 AuditReport audit(const Population& original, const Population& edited, const Dataset& dataset,
                   const AuditOptions& options = {});
 
 /// Everything in the report; absent estimates are null beside a `note`.
 nlohmann::ordered_json to_json(const AuditReport& report);
 
-/// The report as text for a terminal of `width` columns (at least 72): population first, then the worst networks, then
-/// the groups. `color` marks violations.
-std::string format_table(const AuditReport& report, int width = 100, bool color = false);
+/// How a report is laid out as text.
+struct TableOptions {
+  int width = 100;           // columns of the terminal, at least 72
+  bool color = false;        // marks violations
+  std::size_t networks = 5;  // rows of single networks, those that lose most accuracy first
+};
+
+/// The report as text: population first, then the worst networks, then the groups. A single network comes with
+/// intervals over the rows instead of over networks.
+std::string format_table(const AuditReport& report, const TableOptions& options = {});
 
 }  // namespace amend

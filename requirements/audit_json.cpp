@@ -1,4 +1,5 @@
 #include "requirements/audit.hpp"
+#include "requirements/audit_limits.hpp"
 #include "requirements/audit_summary.hpp"
 
 namespace amend {
@@ -14,6 +15,7 @@ Json estimate(const Estimate& value) {
   Json json{{"value", number(value.value)}};
   if (value.interval) json["interval"] = interval(value.interval);
   if (!value.note.empty()) json["note"] = value.note;
+  if (value.partial()) json["left_out"] = value.left_out;
   return json;
 }
 
@@ -82,6 +84,7 @@ Json summaries(const std::vector<MetricSummary>& metrics) {
     entry["worst"] = known(metric.worst);
     entry["worst_network"] = metric.worst_network;
     if (!metric.note.empty()) entry["note"] = metric.note;
+    if (!metric.left_out.empty()) entry["left_out"] = metric.left_out;
   }
   return json;
 }
@@ -114,6 +117,7 @@ nlohmann::ordered_json to_json(const AuditReport& report) {
             {"classes", report.classes},
             {"features", report.feature_count},
             {"minimum_rows", report.minimum_rows},
+            {"ignore_small_groups", report.ignore_small_groups},
             {"networks_audited", report.networks.size()},
             {"networks_losing_over_a_point", report.losing_over_a_point},
             {"share_losing_over_a_point",
@@ -123,7 +127,8 @@ nlohmann::ordered_json to_json(const AuditReport& report) {
   Json& groupings = json["fairness"] = Json::object();
   for (const Grouping& grouping : report.groupings) groupings[grouping.name] = grouping_json(grouping);
   Json& limits = json["limits"] = Json::object();
-  for (const LimitValue& limit : limit_list(report.limits)) limits[limit.name] = limit.bound;
+  for (const Limit& limit : limit_table())
+    if (const auto bound = report.limits.*limit.bound) limits[limit.name] = *bound;
   Json& violations = json["violations"] = Json::array();
   for (const Violation& violation : report.violations)
     violations.push_back({{"limit", violation.limit},
@@ -131,6 +136,8 @@ nlohmann::ordered_json to_json(const AuditReport& report) {
                           {"grouping", violation.grouping},
                           {"bound", violation.bound},
                           {"value", number(violation.value)},
+                          {"exceeded", violation.exceeded},
+                          {"left_out", violation.left_out},
                           {"note", violation.note}});
   Json& networks = json["networks"] = Json::array();
   for (const NetworkAudit& network : report.networks) networks.push_back(network_json(network, report));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "engine/error.hpp"
 
@@ -10,18 +9,6 @@ namespace amend {
 namespace {
 
 constexpr double kOnePoint = 0.01;
-// A drop is a difference of two rounded quotients: one of exactly a point must not count as more than one.
-constexpr double kRoundOff = 1e-12;
-
-enum class Worst : std::uint8_t { lowest, highest };
-
-/// A metric of one network; no value leaves the network out.
-struct NetworkMetric {
-  const char* name;
-  Worst worst;
-  std::function<std::optional<double>(const NetworkAudit&)> edited;
-  std::function<std::optional<double>(const NetworkAudit&)> original;  // empty when there is no such thing
-};
 
 MetricSummary summary_of(const std::vector<NetworkAudit>& networks, const NetworkMetric& metric, std::uint64_t seed) {
   MetricSummary summary;
@@ -51,30 +38,6 @@ MetricSummary summary_of(const std::vector<NetworkAudit>& networks, const Networ
   std::sort(values.begin(), values.end());
   summary.median = 0.5 * (values[(values.size() - 1) / 2] + values[values.size() / 2]);
   return summary;
-}
-
-const std::vector<NetworkMetric>& network_metrics() {
-  using A = NetworkAudit;
-  const auto count = [](std::int64_t value) { return std::optional<double>(static_cast<double>(value)); };
-  static const std::vector<NetworkMetric> metrics{
-      {"accuracy", Worst::lowest, [](const A& a) { return a.accuracy; },
-       [](const A& a) { return a.original_accuracy; }},
-      {"accuracy_drop", Worst::highest, [](const A& a) { return a.accuracy_drop; }, {}},
-      {"divergence", Worst::highest, [](const A& a) { return a.divergence; }, {}},
-      {"features", Worst::highest, [count](const A& a) { return count(a.features); },
-       [count](const A& a) { return count(a.original_features); }},
-      {"nonzero_share", Worst::highest, [](const A& a) { return a.sparsity.nonzero_share; },
-       [](const A& a) { return a.original_sparsity.nonzero_share; }},
-      {"nonzero_weights", Worst::highest, [count](const A& a) { return count(a.sparsity.nonzero_weights); },
-       [count](const A& a) { return count(a.original_sparsity.nonzero_weights); }},
-      {"live_neurons", Worst::highest, [count](const A& a) { return count(a.sparsity.live_neurons); },
-       [count](const A& a) { return count(a.original_sparsity.live_neurons); }},
-      {"sparse_bytes", Worst::highest, [count](const A& a) { return count(a.sparsity.sparse_bytes); },
-       [count](const A& a) { return count(a.original_sparsity.dense_bytes); }},
-      {"sparse_flops", Worst::highest, [count](const A& a) { return count(a.sparsity.sparse_flops); },
-       [count](const A& a) { return count(a.original_sparsity.dense_flops); }},
-  };
-  return metrics;
 }
 
 /// Mean of one rate of one group over the networks.
@@ -117,41 +80,31 @@ GroupSummary group_summary(const std::vector<NetworkAudit>& networks, std::size_
   return summary;
 }
 
-/// A limit and the summary it is held against; `grouped` ones are fairness metrics.
-struct LimitRow {
-  const char* name;
-  std::optional<double> AuditLimits::*bound;
-  const char* metric;
-  bool grouped;
-};
-
-const LimitRow kLimits[] = {
-    {"max_accuracy_drop", &AuditLimits::max_accuracy_drop, "accuracy_drop", false},
-    {"max_divergence", &AuditLimits::max_divergence, "divergence", false},
-    {"max_features", &AuditLimits::max_features, "features", false},
-    {"max_nonzero_share", &AuditLimits::max_nonzero_share, "nonzero_share", false},
-    {"max_live_neurons", &AuditLimits::max_live_neurons, "live_neurons", false},
-    {"max_equalised_odds", &AuditLimits::max_equalised_odds, "equalised_odds_difference", true},
-    {"max_equalised_odds_sum", &AuditLimits::max_equalised_odds_sum, "equalised_odds_sum", true},
-    {"max_demographic_parity", &AuditLimits::max_demographic_parity, "demographic_parity_difference", true},
-    {"max_equal_opportunity", &AuditLimits::max_equal_opportunity, "equal_opportunity_difference", true},
-};
-
-const MetricSummary& find_metric(const std::vector<MetricSummary>& metrics, const std::string& name) {
-  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.metric == name; });
-  check(found != metrics.end(), "audit", "no metric `", name, "`");
-  return *found;
-}
-
-/// Holds one value against one limit.
-void hold(AuditReport& report, const LimitRow& limit, const std::string& subject, const std::string& grouping,
-          std::optional<double> value, const std::string& note) {
-  const double bound = *(report.limits.*limit.bound);
-  if (value && *value <= bound + kRoundOff) return;
-  report.violations.push_back({limit.name, subject, grouping, bound, value, note});
-}
-
 }  // namespace
+
+const std::vector<NetworkMetric>& network_metric_list() {
+  using A = NetworkAudit;
+  const auto count = [](std::int64_t value) { return std::optional<double>(static_cast<double>(value)); };
+  static const std::vector<NetworkMetric> metrics{
+      {"accuracy", Worst::lowest, [](const A& a) { return a.accuracy; },
+       [](const A& a) { return a.original_accuracy; }},
+      {"accuracy_drop", Worst::highest, [](const A& a) { return a.accuracy_drop; }, {}},
+      {"divergence", Worst::highest, [](const A& a) { return a.divergence; }, {}},
+      {"features", Worst::highest, [count](const A& a) { return count(a.features); },
+       [count](const A& a) { return count(a.original_features); }},
+      {"nonzero_share", Worst::highest, [](const A& a) { return a.sparsity.nonzero_share; },
+       [](const A& a) { return a.original_sparsity.nonzero_share; }},
+      {"nonzero_weights", Worst::highest, [count](const A& a) { return count(a.sparsity.nonzero_weights); },
+       [count](const A& a) { return count(a.original_sparsity.nonzero_weights); }},
+      {"live_neurons", Worst::highest, [count](const A& a) { return count(a.sparsity.live_neurons); },
+       [count](const A& a) { return count(a.original_sparsity.live_neurons); }},
+      {"sparse_bytes", Worst::highest, [count](const A& a) { return count(a.sparsity.sparse_bytes); },
+       [count](const A& a) { return count(a.original_sparsity.dense_bytes); }},
+      {"sparse_flops", Worst::highest, [count](const A& a) { return count(a.sparsity.sparse_flops); },
+       [count](const A& a) { return count(a.original_sparsity.dense_flops); }},
+  };
+  return metrics;
+}
 
 const std::vector<FairnessMetric>& fairness_metric_list() {
   static const std::vector<FairnessMetric> list{
@@ -165,15 +118,8 @@ const std::vector<FairnessMetric>& fairness_metric_list() {
   return list;
 }
 
-std::vector<LimitValue> limit_list(const AuditLimits& limits) {
-  std::vector<LimitValue> list;
-  for (const LimitRow& limit : kLimits)
-    if (limits.*limit.bound) list.push_back({limit.name, *(limits.*limit.bound)});
-  return list;
-}
-
 void summarise(AuditReport& report, std::uint64_t seed) {
-  for (const NetworkMetric& metric : network_metrics())
+  for (const NetworkMetric& metric : network_metric_list())
     report.metrics.push_back(summary_of(report.networks, metric, seed));
   for (const NetworkAudit& network : report.networks)
     report.losing_over_a_point += network.accuracy_drop > kOnePoint + kRoundOff;
@@ -187,47 +133,26 @@ void summarise(AuditReport& report, std::uint64_t seed) {
           {metric.name, Worst::highest, [&](const auto& a) { return (a.fairness[g].edited.*metric.value).value; },
            [&](const auto& a) { return (a.fairness[g].original.*metric.value).value; }},
           seed));
-      grouping.metrics.back().note = (report.networks.front().fairness[g].edited.*metric.value).note;
+      // What is left out depends on the rows alone, so every network says the same.
+      const Estimate& first = report.networks.front().fairness[g].edited.*metric.value;
+      grouping.metrics.back().note = first.note;
+      grouping.metrics.back().left_out = first.left_out;
     }
     for (std::size_t group = 0; group < grouping.groups.size(); ++group)
       grouping.group.push_back(group_summary(report.networks, g, group));
   }
 }
 
-void check_limits(AuditReport& report, LimitScope scope) {
-  const std::string mean_of = "mean of " + std::to_string(report.networks.size()) + " networks";
-  for (const LimitRow& limit : kLimits) {
-    if (!(report.limits.*limit.bound)) continue;
-    if (limit.grouped && report.groupings.empty())
-      fail_input(limit.name, "expected a dataset with a sensitive attribute, `", report.dataset, "` has none");
-    if (!limit.grouped) {
-      const auto& metrics = network_metrics();
-      const auto metric = std::find_if(metrics.begin(), metrics.end(),
-                                       [&](const auto& m) { return std::string(m.name) == limit.metric; });
-      if (scope == LimitScope::population_mean)
-        hold(report, limit, mean_of, {}, find_metric(report.metrics, limit.metric).mean, {});
-      else
-        for (const NetworkAudit& network : report.networks)
-          hold(report, limit, network.name, {}, metric->edited(network), {});
-      continue;
-    }
-    const auto& list = fairness_metric_list();
-    const auto metric =
-        std::find_if(list.begin(), list.end(), [&](const auto& m) { return std::string(m.name) == limit.metric; });
-    for (std::size_t g = 0; g < report.groupings.size(); ++g) {
-      const Grouping& grouping = report.groupings[g];
-      if (scope == LimitScope::population_mean) {
-        const MetricSummary& summary = find_metric(grouping.metrics, limit.metric);
-        hold(report, limit, mean_of, grouping.name,
-             summary.networks > 0 ? std::optional<double>(summary.mean) : std::nullopt, summary.note);
-        continue;
-      }
-      for (const NetworkAudit& network : report.networks) {
-        const Estimate& estimate = network.fairness[g].edited.*metric->value;
-        hold(report, limit, network.name, grouping.name, estimate.value, estimate.note);
-      }
-    }
-  }
+const MetricSummary& find_metric(const std::vector<MetricSummary>& metrics, const std::string& name) {
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.metric == name; });
+  check(found != metrics.end(), "audit", "no metric `", name, "`");
+  return *found;
+}
+
+Estimate mean_estimate(const MetricSummary& summary) {
+  Estimate estimate{.note = summary.note, .left_out = summary.left_out};
+  if (summary.networks > 0) estimate.value = summary.mean;
+  return estimate;
 }
 
 }  // namespace amend

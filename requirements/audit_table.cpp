@@ -4,12 +4,11 @@
 #include <map>
 
 #include "requirements/audit.hpp"
+#include "requirements/audit_limits.hpp"
 #include "requirements/audit_summary.hpp"
 
 namespace amend {
 namespace {
-
-constexpr std::size_t kWorstShown = 5;
 
 /// How a metric is shown: its label, its scale (points rather than shares) and its decimals.
 struct Style {
@@ -119,16 +118,33 @@ class Table {
   std::size_t width_;
 };
 
-std::string metric_table(const std::vector<MetricSummary>& metrics, std::size_t networks, std::size_t width) {
-  if (networks == 1) {
-    Table table({"", "original", "edited"}, width);
-    for (const MetricSummary& metric : metrics) {
-      const Style style = style_of(metric.metric);
-      const auto value = metric.networks > 0 ? std::optional<double>(metric.mean) : std::nullopt;
-      table.row({style.label, show(metric.original_mean, style), show(value, style)});
-    }
-    return table.text();
+/// Rows of metrics for one network; `interval_of` gives a metric's interval over the rows, if it has one.
+template <class IntervalOf>
+std::string single_table(const std::vector<MetricSummary>& metrics, const IntervalOf& interval_of, std::size_t width) {
+  Table table({"", "original", "edited", "95%"}, width);
+  for (const MetricSummary& metric : metrics) {
+    const Style style = style_of(metric.metric);
+    const auto value = metric.networks > 0 ? std::optional<double>(metric.mean) : std::nullopt;
+    table.row(
+        {style.label, show(metric.original_mean, style), show(value, style), show(interval_of(metric.metric), style)});
   }
+  return table.text();
+}
+
+std::optional<Interval> interval_of(const NetworkAudit& network, const std::string& metric) {
+  if (metric == "accuracy") return network.accuracy_interval;
+  if (metric == "accuracy_drop") return network.accuracy_drop_interval;
+  if (metric == "divergence") return network.divergence_interval;
+  return std::nullopt;  // counted in the network itself: no sampling error
+}
+
+std::optional<Interval> interval_of(const FairnessMetrics& fairness, const std::string& name) {
+  for (const FairnessMetric& metric : fairness_metric_list())
+    if (metric.name == name) return (fairness.*metric.value).interval;
+  return std::nullopt;
+}
+
+std::string metric_table(const std::vector<MetricSummary>& metrics, std::size_t width) {
   Table table({"mean over networks", "original", "edited", "95%", "median", "worst", "networks", "worst is"}, width);
   for (std::size_t column : {std::size_t{6}, std::size_t{3}, std::size_t{7}, std::size_t{4}}) table.may_drop(column);
   for (const MetricSummary& metric : metrics) {
@@ -143,18 +159,20 @@ std::string metric_table(const std::vector<MetricSummary>& metrics, std::size_t 
   return table.text();
 }
 
-std::string network_table(const AuditReport& report, std::size_t width) {
+/// One row per network: what every requirement asks for.
+std::string network_table(const AuditReport& report, std::size_t shown, std::size_t width) {
   std::vector<const NetworkAudit*> order;
   for (const NetworkAudit& network : report.networks) order.push_back(&network);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return a->accuracy_drop > b->accuracy_drop; });
-  order.resize(std::min(order.size(), kWorstShown));
+  order.resize(std::min(order.size(), shown));
   std::vector<std::string> header{"",         "lost, points", "95%",      "accuracy, %",
-                                  "JS, nats", "95%",          "features", "non-zero, %"};
-  if (!report.groupings.empty()) header.push_back("eq. odds, " + report.groupings.front().name);
+                                  "JS, nats", "95%",          "features", "weights, %"};
+  const std::size_t fixed = header.size();
+  for (const Grouping& grouping : report.groupings) header.push_back("odds, " + grouping.name);
   Table table(header, width);
-  for (std::size_t column : {std::size_t{5}, std::size_t{3}, std::size_t{2}, std::size_t{8}})
-    if (column < header.size()) table.may_drop(column);
+  for (std::size_t column : {std::size_t{5}, std::size_t{3}, std::size_t{2}}) table.may_drop(column);
+  for (std::size_t column = header.size(); column > fixed; --column) table.may_drop(column - 1);
   for (const NetworkAudit* network : order) {
     std::vector<std::string> row{network->name,
                                  show(network->accuracy_drop, {"", 100.0, 2}),
@@ -164,8 +182,8 @@ std::string network_table(const AuditReport& report, std::size_t width) {
                                  show(network->divergence_interval, {"", 1.0, 4}),
                                  std::to_string(network->features),
                                  show(network->sparsity.nonzero_share, {"", 100.0, 1})};
-    if (!network->fairness.empty())
-      row.push_back(show(network->fairness.front().edited.equalised_odds_difference.value, {"", 1.0, 3}));
+    for (const FairnessChange& fairness : network->fairness)
+      row.push_back(show(fairness.edited.equalised_odds_difference.value, {"", 1.0, 3}));
     table.row(row);
   }
   return table.text();
@@ -195,45 +213,63 @@ std::string group_table(const Grouping& grouping, std::size_t width) {
   return table.text();
 }
 
-/// One line per limit, with how many networks break it and the worst of them.
+/// Whether some group is left out of what a fairness limit is held against.
+bool leaves_out(const AuditReport& report, const Limit& limit) {
+  return limit.grouped && std::any_of(report.groupings.begin(), report.groupings.end(), [&](const Grouping& grouping) {
+           return !find_metric(grouping.metrics, limit.metric).left_out.empty();
+         });
+}
+
+/// One line per limit, with how many networks break it and the worst of them; below it, what evidence is lacking.
 std::string limit_lines(const AuditReport& report, bool color) {
   std::string out;
-  for (const LimitValue& limit : limit_list(report.limits)) {
-    std::vector<const Violation*> broken;
-    for (const Violation& violation : report.violations)
-      if (violation.limit == limit.name) broken.push_back(&violation);
-    const char *mark = color ? (broken.empty() ? "\x1b[32m" : "\x1b[31m") : "", *end = color ? "\x1b[0m" : "";
-    out += fmt::format("  {}{:8}{} {} {:g}", mark, broken.empty() ? "met" : "NOT MET", end, limit.name, limit.bound);
-    if (!broken.empty()) {
-      const auto unknown = std::count_if(broken.begin(), broken.end(), [](const auto* v) { return !v->value; });
-      const Violation& worst = **std::max_element(broken.begin(), broken.end(), [](const auto* a, const auto* b) {
-        return a->value.value_or(-1.0) < b->value.value_or(-1.0);
-      });
-      out += fmt::format(": {} broken", broken.size());
-      if (worst.value)
-        out += fmt::format(", worst {:.4g} by {}{}", *worst.value, worst.subject,
-                           worst.grouping.empty() ? "" : " over " + worst.grouping);
-      if (unknown > 0) out += fmt::format(", {} for lack of evidence", unknown);
+  for (const Limit& limit : limit_table()) {
+    if (!(report.limits.*limit.bound)) continue;
+    const Violation* worst = nullptr;
+    std::int64_t broken = 0, unknown = 0;
+    std::vector<std::string> reasons;
+    for (const Violation& violation : report.violations) {
+      if (violation.limit != limit.name) continue;
+      (violation.exceeded ? broken : unknown) += 1;
+      if (violation.exceeded && (!worst || *violation.value > *worst->value)) worst = &violation;
+      if (violation.exceeded) continue;
+      const std::string reason = fmt::format("over {}, {}", violation.grouping, violation.note);
+      if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) reasons.push_back(reason);
     }
+    const bool met = broken + unknown == 0;
+    const char *mark = color ? (met ? "\x1b[32m" : "\x1b[31m") : "", *end = color ? "\x1b[0m" : "";
+    out += fmt::format("  {}{:8}{} {}", mark, met ? "met" : "NOT MET", end,
+                       bound_text(limit, *(report.limits.*limit.bound)));
+    if (worst)
+      out += fmt::format(": {} broken, worst {:.4g} by {}{}", broken, limit.scale * *worst->value, worst->subject,
+                         worst->grouping.empty() ? "" : " over " + worst->grouping);
+    if (unknown > 0) out += fmt::format("{} {} for lack of evidence", worst ? "," : ":", unknown);
+    if (met && leaves_out(report, limit)) out += ", small groups ignored";
     out += "\n";
+    for (const std::string& reason : reasons) out += fmt::format("           {}\n", reason);
   }
   return out;
 }
 
 }  // namespace
 
-std::string format_table(const AuditReport& report, int width, bool color) {
-  const auto columns = static_cast<std::size_t>(std::max(width, 72));
-  const char *bold = color ? "\x1b[1m" : "", *end = color ? "\x1b[0m" : "";
+std::string format_table(const AuditReport& report, const TableOptions& options) {
+  const auto columns = static_cast<std::size_t>(std::max(options.width, 72));
+  const char *bold = options.color ? "\x1b[1m" : "", *end = options.color ? "\x1b[0m" : "";
   const auto heading = [&](const std::string& text) { return fmt::format("\n{}{}{}\n", bold, text, end); };
   const std::size_t networks = report.networks.size();
-  const std::string what =
-      networks == 1 ? fmt::format("network `{}`", report.networks.front().name) : fmt::format("{} networks", networks);
+  const bool single = networks == 1;
+  const NetworkAudit& first = report.networks.front();
+  const std::string what = single ? fmt::format("network `{}`", first.name) : fmt::format("{} networks", networks);
   std::string out = fmt::format("{}Audit of {} on {} rows of {} ({}){}\n", bold, what, report.rows, report.dataset,
                                 report.split, end);
-  out += metric_table(report.metrics, networks, columns);
+  if (single)
+    out += single_table(
+        report.metrics, [&](const auto& metric) { return interval_of(first, metric); }, columns);
+  else
+    out += metric_table(report.metrics, columns);
   const double size = static_cast<double>(networks);
-  if (networks > 1)
+  if (!single)
     out += fmt::format("  {} of {} networks lose more than one point ({:.1f}%, 95% {:.1f} .. {:.1f})\n",
                        report.losing_over_a_point, networks,
                        100.0 * static_cast<double>(report.losing_over_a_point) / size,
@@ -242,14 +278,22 @@ std::string format_table(const AuditReport& report, int width, bool color) {
                                    [](const auto& n) { return n.accuracy_without_unused != n.accuracy; });
   if (wrong > 0)
     out += fmt::format("  {} networks answer otherwise when features they do not use are held constant\n", wrong);
-  if (!limit_list(report.limits).empty()) out += heading("Limits") + limit_lines(report, color);
-  out += heading(networks == 1             ? "With 95% intervals over the rows"
-                 : networks <= kWorstShown ? "Networks, most accuracy lost first"
-                                           : fmt::format("The {} networks that lose most accuracy", kWorstShown));
-  out += network_table(report, columns);
-  for (const Grouping& grouping : report.groupings) {
+  const std::string limits = limit_lines(report, options.color);
+  if (!limits.empty()) out += heading("Limits") + limits;
+  if (!single) {
+    out += heading(networks <= options.networks ? "Networks, most accuracy lost first"
+                   : options.networks == 1      ? "The network that loses most accuracy"
+                                           : fmt::format("The {} networks that lose most accuracy", options.networks));
+    out += network_table(report, options.networks, columns);
+  }
+  for (std::size_t g = 0; g < report.groupings.size(); ++g) {
+    const Grouping& grouping = report.groupings[g];
     out += heading("Fairness over " + grouping.name);
-    out += metric_table(grouping.metrics, networks, columns);
+    if (single)
+      out += single_table(
+          grouping.metrics, [&](const auto& metric) { return interval_of(first.fairness[g].edited, metric); }, columns);
+    else
+      out += metric_table(grouping.metrics, columns);
     const std::string& note = grouping.metrics.front().note;
     if (!note.empty()) out += fmt::format("  {}\n", note);
     out += fmt::format("\n{}", group_table(grouping, columns));

@@ -89,7 +89,7 @@ Outcome edit_population(const Options& options, Work& work) {
 
   Population edited;
   edited.dataset_name = population.dataset_name;
-  edited.dataset_source = population.dataset_source;
+  edited.dataset_source = work.dataset.source;
   edited.dataset_fingerprint = population.dataset_fingerprint;
   edited.provenance = population.provenance;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
@@ -158,19 +158,21 @@ std::string outcome_text(const Options& options, const Work& work, const Outcome
 int edit(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const InputKind kind = kind_of(options.input);
-  std::error_code error;
-  if (fs::equivalent(options.input, options.out, error))
-    fail_input("--out", "`", options.out, "` is the input; an edit never replaces what it reads");
-  if (kind == InputKind::population)
+  check_not_read(options.out, {options.input, options.editor, options.data, options.model.file,
+                               kind == InputKind::safetensors ? description_beside(options.input) : fs::path()});
+  if (kind == InputKind::population) {
     check_output_population(options.out, options.force);
-  else
+  } else {
+    check_safetensors_name(options.out);
     check_output_file(options.out, options.force);
+  }
 
   Work work{.editor = load_editor(options.editor, make_requirements, options.compute.parsed())};
   work.condition = parse_condition(work.editor, options.condition, options.lambda);
   for (const std::string& warning : work.condition.warnings) session.say(warning);
   work.dataset = load_referenced_dataset(options.data, {options.editor, work.editor.dataset_name,
                                                         work.editor.dataset_source, work.editor.dataset_fingerprint});
+  check_not_read(options.out, work.dataset.files);
   work.checksum = file_checksum(options.editor);
   const Outcome outcome = kind == InputKind::population ? edit_population(options, work) : edit_model(options, work);
   if (options.json)

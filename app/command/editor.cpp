@@ -5,11 +5,13 @@
 #include <memory>
 
 #include "app/command/commands.hpp"
+#include "app/command_line.hpp"
 #include "app/compute_options.hpp"
 #include "app/editor_summary.hpp"
 #include "app/inputs.hpp"
 #include "engine/error.hpp"
 #include "metanet/train/editor_trainer.hpp"
+#include "metanet/train/interrupt.hpp"
 #include "requirements/registry.hpp"
 
 namespace amend {
@@ -19,7 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr char kFooter[] =
     R"(While it trains, FILE.checkpoint holds what it has learned; it is removed when FILE is written. After an
-interruption the same command with --resume continues, to the same bits as without one.
+interruption the same command with --resume continues, to the same bits as without one. Ctrl-C writes the checkpoint
+and ends with exit code 130; pressed twice, it ends at once.
 
 Examples:
   amend editor train configs/editor_synthetic.yaml --population synthetic-networks --out editor.safetensors
@@ -50,6 +53,9 @@ int train(const Options& options, const Session& session) {
   const EditorConfig config = load_editor_config(options.config);
   make_requirements(config.shape.requirements, config.file.string() + ": requirements");
   const fs::path checkpoint = options.out + ".checkpoint";
+  check_safetensors_name(options.out);
+  for (const fs::path& output : {fs::path(options.out), checkpoint})
+    check_not_read(output, {options.config, options.population, options.data});
   check_output_file(options.out, options.force);
   check_checkpoint(checkpoint, options);
   const Population population = load_population(options.population);
@@ -57,7 +63,10 @@ int train(const Options& options, const Session& session) {
       options.data,
       {options.population, population.dataset_name, population.dataset_source, population.dataset_fingerprint});
 
+  for (const fs::path& output : {fs::path(options.out), checkpoint}) check_not_read(output, dataset.files);
+
   const auto start = std::chrono::steady_clock::now();
+  const InterruptScope scope;
   const TrainedEditor trained = train_editor(config, population, dataset, make_requirements,
                                              {.progress = session.progress,
                                               .verbose = options.verbose,
@@ -66,10 +75,11 @@ int train(const Options& options, const Session& session) {
                                               .stop_after = options.stop_after,
                                               .device = device});
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  if (options.stop_after > 0 && options.stop_after < config.steps) {
-    session.say(fmt::format("stopped after step {} of {}; --resume continues from {}", options.stop_after, config.steps,
-                            checkpoint.string()));
-    return 0;
+  if (const auto steps = trained.provenance.at("steps").get<std::int64_t>(); steps < config.steps) {
+    const bool stopped_by_user = interrupted();
+    session.say(fmt::format("{} after step {} of {}; the same command with --resume continues from {}",
+                            stopped_by_user ? "interrupted" : "stopped", steps, config.steps, checkpoint.string()));
+    return stopped_by_user ? kInterrupted : 0;
   }
   save_editor(trained, options.out);
   std::error_code ignored;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "app/command/commands.hpp"
+#include "app/dataset_summary.hpp"
 #include "app/editor_summary.hpp"
 #include "app/inputs.hpp"
 #include "app/population_summary.hpp"
@@ -16,18 +17,23 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kFooter[] = R"(Examples:
+constexpr char kFooter[] =
+    R"(Of a dataset description it says how the columns become the inputs of a network; --json says it to the last digit.
+
+Examples:
   amend info synthetic-networks
+  amend info configs/data/adult.yaml --verbose
   amend info editor.safetensors --json
   amend info model.safetensors)";
 
 struct Options {
   std::string file;
   ModelDescription model;
-  bool json = false;
+  bool verbose = false, json = false;
 };
 
-/// A model file as far as it can be read: without an activation there is no network, but there are tensors.
+/// A model file as far as it can be read: without an activation there is no network, but there are tensors. A model
+/// that the user has described must be what he says.
 struct ModelView {
   SafetensorsFile contents;
   std::optional<ModelFile> model;
@@ -39,6 +45,7 @@ ModelView view_model(const Options& options) {
   try {
     view.model = load_model(options.file, options.model);
   } catch (const InputError& error) {
+    if (!options.model.file.empty() || !options.model.activation.empty()) throw;
     view.problem = error.what();
   }
   return view;
@@ -84,6 +91,7 @@ std::string metadata_or(const SafetensorsFile& contents, const char* key, const 
 }
 
 int info(const Options& options, const Session& session) {
+  if (!options.model.activation.empty()) parse_activation(options.model.activation, "--activation");
   const auto show = [&](const Json& json, const std::string& text) {
     if (options.json)
       session.print(json);
@@ -91,8 +99,12 @@ int info(const Options& options, const Session& session) {
       session.out << text;
     return 0;
   };
-  // Checkpoints end in .checkpoint.
-  const bool checkpoint = std::filesystem::path(options.file).extension() == ".checkpoint";
+  const std::string extension = std::filesystem::path(options.file).extension();
+  if (extension == ".yaml" || extension == ".yml") {
+    const EncodedDataset encoded = load_encoded_dataset(options.file);
+    return show(dataset_json(encoded), dataset_text(encoded, options.verbose));
+  }
+  const bool checkpoint = extension == ".checkpoint";
   if (!checkpoint && kind_of(options.file) == InputKind::population) {
     const Population population = load_population(options.file);
     return show(population_json(population), population_text(population));
@@ -117,13 +129,16 @@ int info(const Options& options, const Session& session) {
 }  // namespace
 
 void add_info_command(CLI::App& app, Session& session) {
-  CLI::App& command = *app.add_subcommand("info", "Say what is in a population, an editor or a model");
+  CLI::App& command = *app.add_subcommand("info", "Say what is in a population, an editor, a model or a dataset");
   command.footer(kFooter);
   auto options = std::make_shared<Options>();
-  command.add_option("FILE", options->file, "Population folder, editor file, checkpoint or .safetensors model")
+  command
+      .add_option("FILE", options->file,
+                  "Population folder, editor file, checkpoint, .safetensors model or dataset description (.yaml)")
       ->required();
   command.add_option("--model", options->model.file, "YAML with `layers` and `activation` of a model");
   command.add_option("--activation", options->model.activation, "Of a model: relu, tanh, silu or sigmoid");
+  command.add_flag("--verbose", options->verbose, "Of a dataset: all levels of every column");
   command.add_flag("--json", options->json, "Print it as JSON");
   command.callback([options, &session] { session.action = [options, &session] { return info(*options, session); }; });
 }

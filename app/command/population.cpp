@@ -32,8 +32,10 @@ int train(const Options& options, const Session& session) {
   if (device.is_cuda())
     fail_input("--device", "populations are trained on the CPU, got `", options.compute.device, "`");
   const PopulationConfig config = load_population_config(options.config);
+  check_not_read(options.out, {options.config, config.dataset});
   check_output_population(options.out, options.force);
   const Dataset dataset = load_dataset(config.dataset);
+  check_not_read(options.out, dataset.files);
 
   const auto start = std::chrono::steady_clock::now();
   const Population population =

@@ -21,8 +21,8 @@ struct FeatureFoldNode final : TapeNode {
 
 }  // namespace
 
-Variable feature_fold(Tape& tape, const kernels::BlockTable& table, const TensorView& weight, Variable feature_gate,
-                      const TensorView& feature_offset, const TensorView& covariance) {
+FoldedFeatures feature_fold(Tape& tape, const kernels::BlockTable& table, const TensorView& weight,
+                            Variable feature_gate, const TensorView& feature_offset, const TensorView& covariance) {
   const std::int64_t inputs = covariance.extent(0);
   Variable base = tape.result(weight.shape, weight.dtype, feature_gate.needs_grad());
   const kernels::FeatureFold args{.table = table,
@@ -34,7 +34,7 @@ Variable feature_fold(Tape& tape, const kernels::BlockTable& table, const Tensor
                                   .base = base.value()};
   kernels::feature_fold_forward(args, tape.stream());
   tape.record<FeatureFoldNode>(feature_gate.needs_grad(), args, feature_gate, base);
-  return base;
+  return {base, args.beta};
 }
 
 }  // namespace amend::op

@@ -56,6 +56,26 @@ struct AddNode final : TapeNode {
   }
 };
 
+struct AttachGradientNode final : TapeNode {
+  Variable loss, x, y;
+  TensorView slope;
+  AttachGradientNode(Variable loss_in, Variable x_in, const TensorView& slope_in, Variable y_out)
+      : loss(loss_in), x(x_in), y(y_out), slope(slope_in) {}
+
+  void backward(Tape& tape) override {
+    if (!y.grad()) return;
+    if (loss.needs_grad())
+      kernels::accumulate({.x = y.grad(), .scale = 1.0, .y = tape.grad_to_add(loss)}, tape.stream());
+    if (!x.needs_grad()) return;
+    // The gradient of weighted_sum(x, slope).
+    const TensorView flat_slope = amend::reshape(slope, {slope.count()});
+    const TensorView grad = amend::reshape(tape.grad_to_add(x), {slope.count()});
+    kernels::weighted_sum_backward(
+        {.forward = {.x = grad, .weight = flat_slope, .y = y.value()}, .grad_y = y.grad(), .grad_x = grad},
+        tape.stream());
+  }
+};
+
 }  // namespace
 
 Variable weighted_sum(Tape& tape, Variable x, const TensorView& weight) {
@@ -92,6 +112,18 @@ Variable add(Tape& tape, Variable x, Variable y) {
   kernels::accumulate({.x = y.value(), .scale = 1.0, .y = sum.value()}, tape.stream());
   tape.record<AddNode>(needs_grad, x, y, sum);
   return sum;
+}
+
+Variable attach_gradient(Tape& tape, Variable loss, Variable x, const TensorView& slope) {
+  check(loss.shape() == Shape{1}, "attach_gradient", "expected a loss of shape (1), got ", to_string(loss.shape()));
+  check(x.shape() == slope.shape, "attach_gradient", "expected a slope of shape ", to_string(x.shape()), ", got ",
+        to_string(slope.shape));
+  const bool needed = loss.needs_grad() || x.needs_grad();
+  Variable y = tape.result({1}, loss.dtype(), needed);
+  kernels::fill({.y = y.value(), .value = 0.0}, tape.stream());
+  kernels::accumulate({.x = loss.value(), .scale = 1.0, .y = y.value()}, tape.stream());
+  tape.record<AttachGradientNode>(needed, loss, x, slope, y);
+  return y;
 }
 
 }  // namespace amend::op

@@ -17,4 +17,8 @@ Variable segment_add(Tape& tape, Variable x, Variable term, const kernels::Segme
 /// x + y, same shape.
 Variable add(Tape& tape, Variable x, Variable y);
 
+/// Returns `loss` (1), and on the way back adds grad_loss * `slope` to the gradient of x: how an estimate of the loss's
+/// slope that was not found by the chain rule enters a backward pass. slope: of x's shape, a constant.
+Variable attach_gradient(Tape& tape, Variable loss, Variable x, const TensorView& slope);
+
 }  // namespace amend::op

@@ -1,6 +1,8 @@
-// pre_1 = x W_1^T + b_1 once; for every feature f: pre_1 - deviation_f W_1f^T, the other layers, the row's divergence from
-// the logits. Bytes: 4 rows (inputs + classes) a network; layers of a row tile stay in the cache. Operations per network
-// and row: 2 (edges of the first block) twice over, and 2 (edges of the others) + 30 classes for every feature.
+// pre_1 = x W_1^T + b_1 once; for every feature f: pre_1 - deviation_f W_1f^T, or, closed, pre_1 + residual_f V_1f^T
+// with V = closed_weight, residual_f = deviation_f - beta_f deviation; the other layers; the row's divergence from the
+// logits. Bytes: 4 rows (2 inputs + classes) a network; layers of a row tile stay in the cache. Operations per network
+// and row: 2 (edges of the first block) twice over, 2 (edges of the others) + 30 classes for every feature, 2 inputs
+// for every input of a closed one.
 #include "kernels/feature_ablation.hpp"
 
 #include "kernels/cpu/row_divergence.hpp"
@@ -15,9 +17,9 @@ constexpr const char* kName = "feature_ablation";
 
 void validate(const FeatureAblation& a) {
   const DType dtype = a.x.dtype;
-  check(a.x.shape.rank() == 2, kName, "expected `x` of rank 2, got shape ", to_string(a.x.shape));
-  check(a.deviation.shape.rank() == 2, kName, "expected `deviation` of rank 2, got shape ",
-        to_string(a.deviation.shape));
+  if (a.x.shape.rank() != 2) fail(kName, "expected `x` of rank 2, got shape ", to_string(a.x.shape));
+  if (a.deviation.shape.rank() != 2)
+    fail(kName, "expected `deviation` of rank 2, got shape ", to_string(a.deviation.shape));
   check(a.feature_offset.data != nullptr && a.feature_offset.count() >= 1, kName, "`feature_offset` is missing");
   const std::int64_t rows = a.x.extent(0), inputs = a.x.extent(1), networks = a.table.network_count,
                      features = a.feature_offset.count() - 1, count = a.deviation.extent(1);
@@ -31,62 +33,116 @@ void validate(const FeatureAblation& a) {
           inputs);
     expect(kName, "logits", a.logits, {networks, rows, a.table.network[0].outputs}, dtype);
   }
+  if (a.feature_gate) {
+    expect(kName, "feature_gate", a.feature_gate, {networks, features}, dtype);
+    expect(kName, "closed_weight", a.closed_weight, {a.table.edge_count}, dtype);
+    expect(kName, "beta", a.beta, {networks, inputs, inputs}, dtype);
+  }
   const std::int32_t* offset = a.feature_offset.as<std::int32_t>();
   for (std::int64_t f = 0; f < features; ++f)
     check(offset[f] >= 0 && offset[f] <= offset[f + 1] && offset[f + 1] <= inputs, kName, "feature ", f,
           " has columns ", offset[f], " .. ", offset[f + 1], " of ", inputs);
 }
 
-/// Whether any weight of the block reads columns [begin, end).
+/// A row tile of one network. What enters the first activation is made feature by feature, and stacked: the other
+/// layers see (features * rows) rows at once.
 template <class T>
-bool reads(const Block& block, const T* weight, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t i = 0; i < block.rows; ++i)
-    for (std::int64_t j = begin; j < end; ++j)
-      if (weight[i * block.cols + j] != T(0)) return true;
-  return false;
-}
+class Ablation {
+ public:
+  Ablation(const FeatureAblation& a, const Network& network, std::int64_t first, std::int64_t rows)
+      : a_(a),
+        network_(network),
+        block_(a.table.block + network.first_block),
+        index_(&network - a.table.network),
+        first_(first),
+        rows_(rows),
+        count_(a.deviation.extent(1)),
+        inputs_(a.x.extent(1)),
+        features_(a.feature_offset.count() - 1) {}
+
+  /// sum[f] = sum over the tile's rows of the divergence with feature f changed.
+  void run(T* sum) const {
+    const std::int64_t classes = network_.outputs, size = rows_ * block_[0].rows, stacked = features_ * rows_;
+    const T* logits = a_.logits.as<T>() + (index_ * a_.x.extent(0) + first_) * classes;
+    const T* gate = a_.feature_gate ? a_.feature_gate.as<T>() + index_ * features_ : nullptr;
+    T *pre = scratch<T>(1, size), *y = scratch<T>(2, stacked * widest_layer(a_.table));
+    product(0, rows_, a_.x.as<T>() + first_ * inputs_, pre);
+    for (std::int64_t f = 0; f < features_; ++f) {
+      std::copy_n(pre, size, y + f * size);
+      if (gate && !(gate[f] > T(0.5)))
+        restore(f, y + f * size);
+      else
+        take_away(f, y + f * size);
+    }
+    const T* changed = finish(y, stacked);
+    T* divergence = scratch<T>(4, rows_ + 2 * classes);
+    for (std::int64_t f = 0; f < features_; ++f) {
+      row_divergence(logits, changed + f * rows_ * classes, rows_, classes, divergence + rows_, divergence);
+      sum[f] = sum_of(divergence, rows_);
+    }
+  }
+
+ private:
+  /// y (rows, out) = source W_l^T + b_l
+  void product(std::int64_t l, std::int64_t rows, const T* source, T* y) const {
+    const std::int64_t in = block_[l].cols, out = block_[l].rows;
+    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(a_.bias.as<T>() + block_[l].target_offset, out, y + r * out);
+    gemm(Trans::no, Trans::yes, rows, out, in, T(1), source, in, a_.weight.as<T>() + block_[l].edge_offset, in, T(1), y,
+         out);
+  }
+
+  /// y (rows, out) += scale * (values of the feature's inputs, (columns, rows), ld apart) weight_f^T
+  void add_inputs(std::int64_t f, const TensorView& weight, T scale, const T* values, std::int64_t ld, T* y) const {
+    const std::int32_t* offset = a_.feature_offset.as<std::int32_t>();
+    gemm(Trans::yes, Trans::yes, rows_, block_[0].rows, offset[f + 1] - offset[f], scale, values, ld,
+         weight.as<T>() + block_[0].edge_offset + offset[f], inputs_, T(1), y, block_[0].rows);
+  }
+
+  void take_away(std::int64_t f, T* y) const {
+    const std::int64_t begin = a_.feature_offset.as<std::int32_t>()[f];
+    add_inputs(f, a_.weight, T(-1), a_.deviation.as<T>() + begin * count_ + first_, count_, y);
+  }
+
+  void restore(std::int64_t f, T* y) const {
+    const std::int32_t* offset = a_.feature_offset.as<std::int32_t>();
+    const std::int64_t begin = offset[f], columns = offset[f + 1] - begin;
+    const T* deviation = a_.deviation.as<T>() + first_;
+    T* residual = scratch<T>(5, rows_ * inputs_);  // (columns, rows)
+    for (std::int64_t c = 0; c < columns; ++c)
+      std::copy_n(deviation + (begin + c) * count_, rows_, residual + c * rows_);
+    gemm(Trans::no, Trans::no, columns, rows_, inputs_, T(-1), a_.beta.as<T>() + (index_ * inputs_ + begin) * inputs_,
+         inputs_, deviation, count_, T(1), residual, rows_);
+    add_inputs(f, a_.closed_weight, T(1), residual, rows_, y);
+  }
+
+  /// The logits for what enters the first activation; y is overwritten.
+  const T* finish(T* y, std::int64_t rows) const {
+    T* other = scratch<T>(3, rows * widest_layer(a_.table));
+    for (std::int32_t l = 1; l < network_.block_count; ++l) {
+      activate<T>(network_.activation, rows * block_[l].cols, y, nullptr);
+      product(l, rows, y, other);
+      std::swap(y, other);
+    }
+    return y;
+  }
+
+  const FeatureAblation& a_;
+  const Network& network_;
+  const Block* block_;
+  std::int64_t index_, first_, rows_, count_, inputs_, features_;
+};
 
 template <class T>
 void run(const FeatureAblation& a) {
-  const BlockTable& table = a.table;
-  const std::int64_t rows = a.x.extent(0), inputs = a.x.extent(1), features = a.feature_offset.count() - 1,
-                     count = a.deviation.extent(1), tiles = subject_tiles(count), widest = widest_layer(table),
-                     values = table.network_count * features;
-  const T *weight = a.weight.as<T>(), *bias = a.bias.as<T>(), *deviation = a.deviation.as<T>();
-  const std::int32_t* offset = a.feature_offset.as<std::int32_t>();
+  // Rows of a task: all features of a tile fit the second-level cache together.
+  constexpr std::int64_t kRows = 64;
+  const std::int64_t features = a.feature_offset.count() - 1, count = a.deviation.extent(1),
+                     tiles = (count + kRows - 1) / kRows, values = a.table.network_count * features;
   T* partial = scratch<T>(0, tiles * values);
-  for_subject_tiles(table, count, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t n) {
-    const std::int64_t b = &network - table.network, classes = network.outputs;
-    const Block* block = table.block + network.first_block;
-    const T* logits = a.logits.as<T>() + (b * rows + first) * classes;
-    T* base = scratch<T>(1, kSubjectRows * widest);
-    T* layer[] = {scratch<T>(2, kSubjectRows * widest), scratch<T>(3, kSubjectRows * widest)};
-    T* divergence = scratch<T>(4, kSubjectRows + 2 * classes);
-    const auto product = [&](std::int64_t l, const T* source, T* y) {
-      const std::int64_t in = block[l].cols, out = block[l].rows;
-      for (std::int64_t r = 0; r < n; ++r) std::copy_n(bias + block[l].target_offset, out, y + r * out);
-      gemm(Trans::no, Trans::yes, n, out, in, T(1), source, in, weight + block[l].edge_offset, in, T(1), y, out);
-    };
-    product(0, a.x.as<T>() + first * inputs, base);
-    for (std::int64_t f = 0; f < features; ++f) {
-      T* sum = partial + t * values + b * features + f;
-      const std::int64_t begin = offset[f], columns = offset[f + 1] - begin, out = block[0].rows;
-      const T* own = weight + block[0].edge_offset;
-      *sum = T(0);
-      if (!reads(block[0], own, begin, begin + columns)) continue;
-      T* y = layer[0];
-      std::copy_n(base, n * out, y);
-      gemm(Trans::yes, Trans::yes, n, out, columns, T(-1), deviation + begin * count + first, count, own + begin, inputs,
-           T(1), y, out);
-      for (std::int32_t l = 1; l < network.block_count; ++l) {
-        activate<T>(network.activation, n * block[l].cols, y, nullptr);
-        T* next = layer[l % 2];
-        product(l, y, next);
-        y = next;
-      }
-      row_divergence(logits, y, n, classes, divergence + kSubjectRows, divergence);
-      *sum = sum_of(divergence, n);
-    }
+  parallel_for(a.table.network_count * tiles, [&](std::int64_t task) {
+    const std::int64_t b = task / tiles, t = task % tiles;
+    Ablation<T>(a, a.table.network[b], t * kRows, std::min(kRows, count - t * kRows))
+        .run(partial + t * values + b * features);
   });
   T* result = a.divergence.as<T>();
   for (std::int64_t i = 0; i < values; ++i) {
@@ -101,6 +157,21 @@ void run(const FeatureAblation& a) {
 void feature_ablation(const FeatureAblation& args, Stream) {
   validate(args);
   dispatch_float(kName, args.x.dtype, [&](auto zero) { run<decltype(zero)>(args); });
+}
+
+void feature_value(const FeatureValue& args, Stream) {
+  check(args.gate.shape.rank() == 2, "feature_value", "expected `gate` of rank 2, got shape ",
+        to_string(args.gate.shape));
+  const std::int64_t networks = args.gate.extent(0), features = args.gate.extent(1);
+  expect("feature_value", "divergence", args.divergence, {networks}, args.gate.dtype);
+  expect("feature_value", "value", args.value, args.gate.shape, args.gate.dtype);
+  dispatch_float("feature_value", args.gate.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T *gate = args.gate.as<T>(), *divergence = args.divergence.as<T>();
+    T* value = args.value.as<T>();
+    for (std::int64_t i = 0; i < networks * features; ++i)
+      value[i] = gate[i] > T(0.5) ? value[i] - divergence[i / features] : divergence[i / features] - value[i];
+  });
 }
 
 }  // namespace amend::kernels::cpu

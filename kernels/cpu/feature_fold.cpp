@@ -139,7 +139,8 @@ void feature_deviation(const FeatureDeviation& args, Stream) {
     T* out = args.deviation.as<T>();
     const T* x = args.x.as<T>();
     if (args.unique)
-      gemm(Trans::no, Trans::yes, inputs, count, inputs, T(1), args.unique.as<T>(), inputs, x, inputs, T(0), out, count);
+      gemm(Trans::no, Trans::yes, inputs, count, inputs, T(1), args.unique.as<T>(), inputs, x, inputs, T(0), out,
+           count);
     else
       for (std::int64_t j = 0; j < inputs; ++j)
         for (std::int64_t row = 0; row < count; ++row) out[j * count + row] = x[row * inputs + j];

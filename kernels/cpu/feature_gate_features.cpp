@@ -36,12 +36,20 @@ void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
     out[1] = prior[f] / T(3);
     out[2] = logarithm(saliency[f] / mean + T(1e-4)) / T(3);
     out[3] = refining ? clamp(a.logit.as<T>()[n * features + f], T(6)) / T(3) : T(0);
-    out[4] = refining ? logarithm(a.edited_saliency.as<T>()[n * features + f] * count + T(1e-6)) / T(3) + T(1) : T(0);
+    out[4] = T(0);
     out[5] = T(0);
     out[6] = T(0);
     out[7] = refining ? T(1) : T(0);
     out[8] = log_unique / T(3) + T(1);
     out[9] = clamp(log_unique - logarithm(lambda), T(8)) / T(3);
+    out[10] = T(0);
+    out[11] = T(0);
+    if (!refining) continue;
+    const T log_value = logarithm(std::max(a.value.as<T>()[n * features + f], T(0)) * count + T(1e-6));
+    prior[f] = clamp(log_value - logarithm(lambda), T(8));
+    out[4] = log_value / T(3) + T(1);
+    out[10] = prior[f] / T(3);
+    out[11] = a.feature_gate.as<T>()[n * features + f] > T(0.5) ? T(1) : T(-1);
   }
   for (std::int64_t j = 0; j < block.cols; ++j) {
     T* out = feature + of[j] * kFeatureGateFeatures;
@@ -70,7 +78,8 @@ void feature_gate_features(const FeatureGateFeatures& args, Stream) {
   if (args.gradient) {
     expect("feature_gate_features", "weight", args.weight, {args.table.edge_count}, dtype);
     expect("feature_gate_features", "gradient", args.gradient, {args.table.edge_count}, dtype);
-    expect("feature_gate_features", "edited_saliency", args.edited_saliency, args.saliency.shape, dtype);
+    expect("feature_gate_features", "value", args.value, args.saliency.shape, dtype);
+    expect("feature_gate_features", "feature_gate", args.feature_gate, args.saliency.shape, dtype);
     expect("feature_gate_features", "logit", args.logit, args.prior.shape, dtype);
   }
   dispatch_float("feature_gate_features", dtype, [&](auto zero) {

@@ -6,9 +6,9 @@
 
 namespace amend::kernels::cpu {
 
-/// s h(t) / 4 of one class, with s = p + q, t = (p - q) / s: see divergence.cpp.
+/// s h(t) / 4 of one class, with s = p + q, t = (p - q) / s: see divergence.cpp. Inlined, loops over rows vectorise.
 template <class T>
-T divergence_term(T p, T q) {
+[[gnu::always_inline]] inline T divergence_term(T p, T q) {
   const T s = p + q, large = T(2) * p / s, small = T(2) * q / s, t = (p - q) / s, square = t * t;
   // Near t = 0 the logarithms cancel; h(t) = sum_k t^(2k) / (k (2k - 1)). At |t| < 1/4 this many terms reach epsilon.
   constexpr int kTerms = sizeof(T) == 4 ? 6 : 13;

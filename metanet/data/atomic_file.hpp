@@ -7,8 +7,10 @@
 namespace amend {
 
 /// A file that appears whole or not at all: written to a temporary sibling, synchronised to disk, then renamed over
-/// `target`. Missing parent folders are made. Without `commit` (an exception, an early return) the target stays as it
-/// was and the temporary file is removed. Every failure is an InputError naming the target.
+/// `target`. `commit` makes missing parent folders; until then the temporary file is in the nearest that is there.
+/// Without `commit` (an exception, an early return) the target stays as it was and the temporary file is removed; what
+/// a killed process left is removed when something is written to the same folder. Every failure is an InputError naming
+/// the target.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& target);
@@ -42,6 +44,7 @@ class AtomicFolder {
 
  private:
   std::filesystem::path target_, temporary_;
+  int descriptor_ = -1;  // of the temporary folder: holds its lock
 };
 
 }  // namespace amend

@@ -177,8 +177,10 @@ Config Config::load(const std::filesystem::path& file) {
   const auto status = std::filesystem::status(file, error);
   if (!std::filesystem::exists(status)) fail_input(file.string(), "no such file");
   if (std::filesystem::is_directory(status)) fail_input(file.string(), "expected a YAML file, got a folder");
+  // A device or a pipe may never end.
+  if (!std::filesystem::is_regular_file(status)) fail_input(file.string(), "expected a regular file");
   if (const auto size = std::filesystem::file_size(file, error); !error && size > kLargestFile) {
-    fail_input(file.string(), "expected a YAML file, got ", size, " bytes");
+    fail_input(file.string(), "expected a YAML file of at most ", kLargestFile, " bytes, got ", size);
   }
   std::ifstream in(file, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

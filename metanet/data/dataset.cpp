@@ -10,6 +10,7 @@
 #include "engine/random.hpp"
 #include "metanet/data/config.hpp"
 #include "metanet/data/dataset_description.hpp"
+#include "metanet/data/recorded_path.hpp"
 #include "metanet/data/sha256.hpp"
 #include "metanet/data/source_table.hpp"
 #include "metanet/data/synthetic.hpp"
@@ -357,10 +358,14 @@ Dataset load_dataset(const std::filesystem::path& file) {
       description.synthetic ? generate_synthetic(*description.synthetic).source : read_source(description, config);
   Dataset dataset;
   dataset.name = description.name;
-  dataset.source = file;
+  dataset.source = recorded_path(file);
+  dataset.files = {file};
   Sha256 fingerprint;
   fingerprint.update(config.canonical());
-  for (const auto& data : source.files) fingerprint.update(data.sha256);
+  for (const auto& data : source.files) {
+    fingerprint.update(data.sha256);
+    if (!description.synthetic) dataset.files.emplace_back(data.name);
+  }
   dataset.fingerprint = fingerprint.hex();
   Encoder(description, source, config, dataset).run();
   return dataset;

@@ -39,7 +39,8 @@ struct Rows {
 /// A table ready for training: encoded, standardised with the statistics of subject_train, split by seed.
 struct Dataset {
   std::string name;
-  std::filesystem::path source;  // the description it was read from
+  std::filesystem::path source;              // the description it was read from, as `recorded_path` gives it
+  std::vector<std::filesystem::path> files;  // what was read: the description and the data
   std::string fingerprint;  // SHA-256 over description and data checksums: what a population or an editor refers to
   std::vector<Feature> features;
   int inputs = 0;   // encoded columns

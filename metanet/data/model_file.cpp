@@ -21,6 +21,7 @@ constexpr char kOnlyPerceptrons[] =
     "only multi-layer perceptrons are supported: linear layers with a `weight` matrix and a `bias`";
 constexpr char kLayersKey[] = "amend.layers";
 constexpr char kActivationKey[] = "amend.activation";
+constexpr std::string_view kOurKeys = "amend.", kBefore = "amend.before.";
 constexpr std::size_t kMostLayers = 256;
 constexpr std::int64_t kWidest = 1 << 24;
 
@@ -88,8 +89,6 @@ std::vector<LayerTensors> collect_layers(const SafetensorsFile& contents, const 
   for (const LayerTensors& layer : layers) check_shapes(layer, file);
   return layers;
 }
-
-fs::path description_beside(fs::path file) { return file.replace_extension(".yaml"); }
 
 /// The lines that a description of these layers would have.
 std::string example(const fs::path& file, const std::vector<LayerTensors>& layers) {
@@ -184,12 +183,24 @@ std::vector<LayerTensors> inferred_order(const std::vector<LayerTensors>& layers
   return ordered;
 }
 
+/// Moves what an earlier edit left, from `amend.x` to `amend.before.x`; what describes the model stays.
+void keep_earlier_edit(std::map<std::string, std::string>& metadata) {
+  std::map<std::string, std::string> result;
+  for (auto& [key, value] : metadata) {
+    const bool of_edit = key.starts_with(kOurKeys) && key != kLayersKey && key != kActivationKey;
+    result.emplace(of_edit ? std::string(kBefore) + key.substr(kOurKeys.size()) : key, std::move(value));
+  }
+  metadata = std::move(result);
+}
+
 void append_floats(const SafetensorsTensor& tensor, const std::string& file, std::vector<float>& values) {
   const std::vector<float> numbers = read_floats(tensor, file);
   values.insert(values.end(), numbers.begin(), numbers.end());
 }
 
 }  // namespace
+
+fs::path description_beside(fs::path file) { return file.replace_extension(".yaml"); }
 
 ModelFile load_model_file(const fs::path& file, const std::optional<fs::path>& description_file,
                           std::optional<Activation> activation) {
@@ -244,11 +255,12 @@ void save_model_file(const fs::path& file, const ModelFile& original, const Subj
     names += (layer > 0 ? "," : "") + name;
     listable = listable && name.find(',') == std::string::npos && split_list(name).front() == name;
   }
+  if (!metadata.empty()) keep_earlier_edit(output.metadata);
   // A name that a comma-separated list cannot hold leaves the order to what it was read with.
   if (listable) output.metadata[kLayersKey] = names;
   output.metadata[kActivationKey] = to_string(edited.activation);
   for (const auto& [key, value] : metadata) {
-    check(key.starts_with("amend."), kOperation, "expected metadata keys that begin with amend., got ", in_quotes(key));
+    check(key.starts_with(kOurKeys), kOperation, "expected metadata keys that begin with amend., got ", in_quotes(key));
     output.metadata[key] = value;
   }
   save_safetensors(file, output);

@@ -23,6 +23,9 @@ struct ModelFile {
   std::vector<std::string> layer_names;  // from inputs to outputs
 };
 
+/// The YAML file beside a model that describes it where there is one: `model.yaml` of `model.safetensors`.
+std::filesystem::path description_beside(std::filesystem::path file);
+
 /// Reads a model. The order of its layers and its activation come from, first that has it:
 ///   1. the argument `activation`;
 ///   2. the YAML file `description`, else `model.yaml` next to `model.safetensors` where there is one:
@@ -38,7 +41,8 @@ ModelFile load_model_file(const std::filesystem::path& file,
 
 /// Writes `edited` in the form of `original`: the same tensors, names, order, dtypes and metadata. Numbers that the
 /// edit did not change keep their bytes. The metadata get `amend.layers` and `amend.activation`, so that the output
-/// needs no YAML, and `metadata`, whose keys begin with `amend.`. Throws Error when `edited` has other widths,
+/// needs no YAML, and `metadata`, whose keys begin with `amend.`; what an earlier edit left there is kept below
+/// `amend.before.`. Throws Error when `edited` has other widths,
 /// InputError when a number is beyond the range of its tensor's dtype or the file cannot be written.
 void save_model_file(const std::filesystem::path& file, const ModelFile& original, const SubjectNetwork& edited,
                      const std::map<std::string, std::string>& metadata = {});

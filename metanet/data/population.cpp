@@ -168,6 +168,11 @@ void check_population(const Population& population, const std::string& where) {
         " networks, got ", population.split.size(), " and ", population.attributes.size());
   for (std::size_t i = 0; i < population.networks.size(); ++i) {
     validate(population.networks[i], where + ": network " + in_quotes(population.networks[i].name));
+    try {
+      Json({population.networks[i].name, population.networks[i].run}).dump();
+    } catch (const Json::exception& exception) {  // a name that is not UTF-8
+      fail("save_population", exception.what());
+    }
     const Json& attributes = population.attributes[i];
     check(attributes.is_object() || attributes.is_null(), "save_population",
           "expected attributes to be an object, got ", attributes.type_name());
@@ -257,12 +262,8 @@ Population load_population(const fs::path& folder) {
 void save_population(const Population& population, const fs::path& folder) {
   check_population(population, folder.string());
   check_overwritable(folder);
-  std::string manifest;
-  try {
-    manifest = manifest_of(population).dump(1);
-  } catch (const Json::exception& exception) {  // text that is not UTF-8
-    fail("save_population", exception.what());
-  }
+  // Paths may hold bytes that are no UTF-8.
+  const std::string manifest = manifest_of(population).dump(1, ' ', false, Json::error_handler_t::replace);
   AtomicFolder output(folder);
   try {
     write_file_atomically(output.temporary() / kManifestName, manifest + '\n');

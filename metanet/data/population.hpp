@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -19,7 +20,7 @@ std::string to_string(PopulationSplit split);
 ///   networks.safetensors  tensors `<name>.<layer>.weight` (outputs, inputs) and `<name>.<layer>.bias`, float32
 struct Population {
   std::string dataset_name;
-  std::filesystem::path dataset_source;  // the description, as given when the population was trained
+  std::filesystem::path dataset_source;  // the description, as `recorded_path` gives it
   std::string dataset_fingerprint;
   std::vector<SubjectNetwork> networks;
   std::vector<PopulationSplit> split;      // per network

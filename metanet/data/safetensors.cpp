@@ -225,7 +225,8 @@ void save_safetensors(const std::filesystem::path& file, const SafetensorsFile& 
   const std::string where = file.string();
   std::string header = "{";
   if (!contents.metadata.empty())
-    header += '"' + std::string(kMetadataKey) + "\":" + nlohmann::json(contents.metadata).dump();
+    header += '"' + std::string(kMetadataKey) +
+              "\":" + nlohmann::json(contents.metadata).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::set<std::string_view> names{kMetadataKey};
   std::uint64_t offset = 0;
   for (const SafetensorsTensor& tensor : contents.tensors) {

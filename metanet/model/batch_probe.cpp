@@ -75,8 +75,6 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
     probe.gradient = arena.tensor({objectives, edges}, dtype);
     probe.gradient_bias = arena.tensor({objectives, nodes}, dtype);
   }
-  if (options.feature_offset)
-    probe.feature_saliency = arena.tensor({networks, options.feature_offset.extent(0) - 1}, dtype);
   kernels::probe({.table = table,
                   .weight = weight,
                   .x = rows.x,
@@ -91,27 +89,34 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                   .node_rms = probe.rms,
                   .node_correlation = probe.correlation,
                   .gradient = probe.gradient,
-                  .gradient_bias = probe.gradient_bias,
-                  .feature_offset = options.feature_offset,
-                  .feature_saliency = options.unique ? TensorView{} : probe.feature_saliency},
+                  .gradient_bias = probe.gradient_bias},
                  tape.stream());
-  if (options.unique) {
-    const TensorView deviation = arena.tensor({rows.x.extent(1), rows.random_rows}, dtype);
-    const auto measure = [&](const TensorView& unique, const TensorView& divergence) {
-      kernels::feature_deviation({.x = rows.x, .unique = unique, .deviation = deviation}, tape.stream());
-      kernels::feature_ablation({.table = table,
-                                 .weight = weight,
-                                 .bias = bias,
-                                 .x = rows.x,
-                                 .logits = logits,
-                                 .deviation = deviation,
-                                 .feature_offset = options.feature_offset,
-                                 .divergence = divergence},
-                                tape.stream());
-    };
-    measure({}, probe.feature_saliency);
-    probe.unique_saliency = arena.tensor(probe.feature_saliency.shape, dtype);
-    measure(options.unique, probe.unique_saliency);
+  if (!options.unique && !options.feature_gate) return probe;
+  const TensorView deviation = arena.tensor({rows.x.extent(1), rows.random_rows}, dtype);
+  const auto measure = [&](const TensorView& unique) {
+    kernels::feature_deviation({.x = rows.x, .unique = unique, .deviation = deviation}, tape.stream());
+    const TensorView result = arena.tensor({networks, options.feature_offset.extent(0) - 1}, dtype);
+    kernels::feature_ablation({.table = table,
+                               .weight = weight,
+                               .bias = bias,
+                               .x = rows.x,
+                               .logits = options.original_logits ? options.original_logits : logits,
+                               .deviation = deviation,
+                               .feature_gate = options.feature_gate,
+                               .closed_weight = options.original_weight,
+                               .beta = options.beta,
+                               .feature_offset = options.feature_offset,
+                               .divergence = result},
+                              tape.stream());
+    return result;
+  };
+  if (options.feature_gate) {
+    probe.feature_value = measure({});
+    kernels::feature_value({.gate = options.feature_gate, .divergence = probe.divergence, .value = probe.feature_value},
+                           tape.stream());
+  } else {
+    probe.feature_saliency = measure({});
+    probe.unique_saliency = measure(options.unique);
   }
   return probe;
 }

@@ -19,18 +19,23 @@ struct BatchProbe {
   TensorView gradient_bias;     // (objectives, nodes), optional
   TensorView feature_saliency;  // (networks, features), optional: divergence of replacing a feature by its mean
   TensorView unique_saliency;   // (networks, features), optional: by what the other features predict of it
+  TensorView feature_value;     // (networks, features), optional: see kernels::FeatureGateFeatures
   TensorView divergence;        // (networks), with original logits
   TensorView requirement;       // (networks, requirements): value of each that reads groups, 0 of the others
 };
 
 struct ProbeOptions {
   const RowBatch* rows = nullptr;
-  TensorView feature_offset;   // (features + 1) int32: asks for feature_saliency, estimated to second order
-  TensorView unique;           // (inputs, inputs): with it both saliencies are measured, see kernels::FeatureDeviation
+  TensorView feature_offset;   // (features + 1) int32
+  TensorView unique;           // (inputs, inputs), see kernels::FeatureDeviation: asks for both saliencies
   TensorView original_logits;  // (networks, rows, classes): asks for the gradient of the divergence from them
   const Requirements* requirements = nullptr;
   TensorView lambda;  // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over
                       // the requirements that read groups
+  // An edited network with feature gates: asks for feature_value, with original_logits.
+  TensorView feature_gate;     // (networks, features)
+  TensorView original_weight;  // (edges)
+  TensorView beta;             // (networks, inputs, inputs), see kernels::FeatureFold
 };
 
 /// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if

@@ -201,10 +201,13 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const BatchProbe probe =
       probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
                      {.rows = in.rows,
-                      .feature_offset = gates_.features ? in.feature_offset : TensorView{},
+                      .feature_offset = in.feature_offset,
                       .original_logits = in.original_logits,
                       .requirements = &requirements_,
-                      .lambda = in.lambda});
+                      .lambda = in.lambda,
+                      .feature_gate = value(before.feature_gate),
+                      .original_weight = in.weight,
+                      .beta = before.beta});
   // Requirements that count gates: their value is the share that is open.
   for (std::int64_t r = 0; r < requirements; ++r) {
     const EditGates gates = requirements_[static_cast<std::size_t>(r)]->gates();
@@ -281,7 +284,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
 
   if (!gates_.features) return;
   const Segments& rows = in.feature_rows;
-  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures});
+  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures}), prior = c.tensor({rows.rows()});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = in.input_feature,
                                   .saliency = in.probe.feature_saliency,
@@ -289,15 +292,17 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                                   .lambda = c.feature_lambda,
                                   .weight = in.weight,
                                   .gradient = reshape(slice_rows(probe.gradient, 0, 1), {c.table.edge_count}),
-                                  .edited_saliency = probe.feature_saliency,
+                                  .value = probe.feature_value,
+                                  .feature_gate = before.feature_gate.value(),
                                   .logit = c.state.feature.logit.value(),
                                   .feature = feature,
-                                  .prior = c.feature_prior},
+                                  .prior = prior},
                                  c.tape.stream());
   hidden = op::add(c.tape, linear(c, refine_feature_head_.node, c.pooled, rows),
                    linear(c, refine_feature_input_, c.tape.constant(feature), rows));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_feature_head_.condition, condition, networks), rows));
-  c.state.feature = op::edit_step(c.tape, linear(c, refine_feature_head_.out, hidden, rows), c.state.feature, {});
+  c.state.feature = op::edit_step(c.tape, linear(c, refine_feature_head_.out, hidden, rows), c.state.feature,
+                                  {.prior = prior, .prior_gain = use(c, refine_feature_prior_gain_)});
 }
 
 EditorPass Editor::build(Context& c) const {
@@ -327,8 +332,15 @@ EditorPass Editor::build(Context& c) const {
   if (gates_.features) {
     const auto features =
         op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
-    feature_gate = c.tape.reshape(features.gate, {c.table.network_count, shape_.features});
-    base = op::feature_fold(c.tape, c.table, c.in.weight, feature_gate, c.in.feature_offset, c.in.covariance);
+    pass.feature_gate = c.tape.reshape(features.gate, {c.table.network_count, shape_.features});
+    // The divergence is flat where all features are open: its slope says nothing of closing one. Whoever trains gives a
+    // measured slope to pass.feature_gate.
+    feature_gate = gate_options_.feature == kernels::GateKind::straight_through ? c.tape.detach(pass.feature_gate)
+                                                                                : pass.feature_gate;
+    const op::FoldedFeatures folded =
+        op::feature_fold(c.tape, c.table, c.in.weight, feature_gate, c.in.feature_offset, c.in.covariance);
+    base = folded.base;
+    pass.beta = folded.beta;
     pass.feature_share = features.penalty;
     pass.feature_barrier = features.barrier;
   }

@@ -65,6 +65,8 @@ struct EditorPass {
   op::EditedNetwork edited;
   Variable weight_share, neuron_share, feature_share;  // (networks) share of gates expected open; absent: no such gate
   Variable weight_barrier, neuron_barrier, feature_barrier;  // (networks)
+  Variable feature_gate;  // (networks, features); straight-through gates get no gradient from `edited`
+  TensorView beta;        // (networks, inputs, inputs), see kernels::FeatureFold
 };
 
 /// The graph metanetwork: reads networks with their probes and returns a mask and a residual for every weight in one
@@ -143,6 +145,7 @@ class Editor {
       refine_out_bias_ = -1;
   HeadIndex refine_node_head_{}, refine_feature_head_{};
   LinearIndex refine_node_head_features_{}, refine_feature_input_{};
+  int refine_feature_prior_gain_ = -1;
 };
 
 /// The entry of the learned node embedding that each node adds: its column at inputs, its class at outputs, one for all

@@ -117,6 +117,7 @@ void Editor::declare_refinement() {
   if (gates_.features) {
     refine_feature_head_ = add_head("refine.feature_head", h, h, 2);
     refine_feature_input_ = add_linear("refine.feature_head.input", kernels::kFeatureGateFeatures, h, 1.0);
+    refine_feature_prior_gain_ = parameters_.add("refine.feature_head.prior_gain", {1}, {0.5, 0.0}, false);
   }
 }
 

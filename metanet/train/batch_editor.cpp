@@ -15,17 +15,19 @@ constexpr std::size_t kShardNetworks = 4;
 /// The same rows for every edit by whoever holds the data: an edit is reproducible.
 const RandomStream kProbeRows(0x616d656e64, 1);
 
+/// `dataset`, once it is known to be that of the editor.
+const Dataset& fitting(const TrainedEditor& trained, const Dataset& dataset) {
+  expect_dataset(trained, dataset);
+  return dataset;
+}
+
 }  // namespace
 
 BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
     : trained_(&trained),
-      dataset_(&dataset),
+      dataset_(&fitting(trained, dataset)),
       sampler_(dataset, dataset.editor_train,
                trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{}) {
-  if (dataset.fingerprint != trained.dataset_fingerprint)
-    fail_input(dataset.source.string(), "expected the dataset the editor was trained for, `", trained.dataset_name,
-               "` (fingerprint ", trained.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (",
-               dataset.fingerprint.substr(0, 12), ")");
   rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
                         trained.editor->dtype());
   shared_ = make_editor_data(dataset, data_, trained.editor->dtype());

@@ -32,7 +32,7 @@ EditorConfig read(const Config& root) {
   for (const std::string& name : c.shape.requirements) {
     const Config requirement = requirements.child(name);
     requirement.allow_only({"lambda"});
-    const auto range = requirement.get_range<double>("lambda", {0.0, 0.0}, above(0.0));
+    const auto range = requirement.get_range<double>("lambda", {0.0, 0.0}, between(kLeastLambda, kMostLambda));
     if (requirement.has("lambda") && range.low == range.high)
       requirement.fail_at("lambda", "expected two different numbers, [low, high]");
     c.lambda.push_back({range.low, range.high});

@@ -17,6 +17,9 @@ struct LambdaRange {
   friend bool operator==(const LambdaRange&, const LambdaRange&) = default;
 };
 
+/// Weights that an editor can be trained for: beyond them a loss is lost in the rounding of the other terms.
+inline constexpr double kLeastLambda = 1e-9, kMostLambda = 1e3;
+
 /// How an editor is trained; `docs/training.md` describes the keys of the file.
 struct EditorConfig {
   std::filesystem::path file;

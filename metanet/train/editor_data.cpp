@@ -1,6 +1,8 @@
 #include "metanet/train/editor_data.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "autograd/op/subject_forward.hpp"
 #include "kernels/cpu/cholesky.hpp"
@@ -129,12 +131,15 @@ void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std:
     else
       view.as<float>()[index] = static_cast<float>(value);
   };
+  constexpr double kLargestFloat = std::numeric_limits<float>::max();
   for (std::int64_t i = 0; i < networks * requirements; ++i) {
     const LambdaRange& range = ranges[static_cast<std::size_t>(i % requirements)];
     const double value = lambda[static_cast<std::size_t>(i)];
-    const double middle = 0.5 * std::log(range.low * range.high), half = 0.5 * std::log(range.high / range.low);
-    put(inputs.lambda, i, value);
-    put(inputs.condition, 2 * i, value > 0.0 ? 1.5 * (std::log(value) - middle) / half : 0.0);
+    const double low = std::log(range.low), high = std::log(range.high);
+    // Beyond the range the editor has seen nothing to go by: it reads the nearest end.
+    const double place = value > 0.0 && high > low ? 1.5 * (2.0 * std::log(value) - (low + high)) / (high - low) : 0.0;
+    put(inputs.lambda, i, dtype == DType::float32 ? std::min(value, kLargestFloat) : value);
+    put(inputs.condition, 2 * i, std::clamp(place, -1.5, 1.5));
     put(inputs.condition, 2 * i + 1, value > 0.0 ? 1.0 : 0.0);
   }
 }

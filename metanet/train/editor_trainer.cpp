@@ -7,9 +7,11 @@
 #include "engine/parallel.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/fill.hpp"
-#include "metanet/data/safetensors.hpp"
 #include "metanet/data/sha256.hpp"
+#include "metanet/train/checkpoint.hpp"
+#include "metanet/train/interrupt.hpp"
 #include "metanet/train/progress.hpp"
+#include "metanet/train/training_error.hpp"
 #include "metanet/train/training_step.hpp"
 
 namespace amend {
@@ -63,17 +65,17 @@ class Trainer {
 
   TrainedEditor run() {
     const EditorConfig& config = trained_.config;
-    if (options_.resume) load_checkpoint();
+    if (options_.resume) resume();
     const std::int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, config.steps) : config.steps;
-    const std::int64_t every = std::max<std::int64_t>(1, config.steps / config.validations);
-    Progress progress("editor", config.steps, options_.progress);
+    const std::int64_t every = validation_interval();
+    Progress progress("editor", config.steps, options_.progress, done_);
     char note[64] = "";
-    while (done_ < last) {
+    while (done_ < last && !interrupted()) {
       const double loss = train_step();
       ++done_;
       if (done_ % every == 0 || done_ == config.steps) {
         validate_average();
-        if (!options_.checkpoint.empty()) save_checkpoint();
+        if (!options_.checkpoint.empty()) save();
         if (options_.verbose)
           std::fprintf(stderr, "step %lld: loss %.5f, validation %.5f, best %.5f at %lld\n",
                        static_cast<long long>(done_), loss, score_, best_score_, static_cast<long long>(best_step_));
@@ -82,7 +84,8 @@ class Trainer {
       progress.update(done_, note);
     }
     if (done_ < config.steps) {
-      save_checkpoint();
+      save();
+      trained_.provenance["steps"] = done_;
       return std::move(trained_);
     }
     progress.finish();
@@ -95,6 +98,10 @@ class Trainer {
   }
 
  private:
+  std::int64_t validation_interval() const {
+    return std::max<std::int64_t>(1, trained_.config.steps / trained_.config.validations);
+  }
+
   ParameterSet& parameters() { return trained_.editor->parameters(); }
 
   std::vector<std::string> attributes() const {
@@ -167,8 +174,8 @@ class Trainer {
     if (!std::isfinite(loss)) blame();
     kernels::gradient_norm({.grad = parameters().grad(), .norm = norm_}, Stream());
     if (!std::isfinite(*norm_.as<float>()))
-      fail("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss,
-           ") is; a lower learning rate may help");
+      fail_training("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss,
+                    ") is; a lower learning rate may help");
     const double warm =
         std::min(1.0, static_cast<double>(done_ + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
     const double cosine =
@@ -234,7 +241,7 @@ class Trainer {
           if (!term) return;
           for (std::int64_t n = 0; n < term.extent(0); ++n)
             if (!std::isfinite(term.value().as<float>()[n]))
-              fail(
+              fail_training(
                   "editor training", "step ", done_, ": ", name, " after pass ", pass + 1,
                   " is not finite for network `",
                   cache_.networks()[static_cast<std::size_t>(picks_[s * kShardNetworks + static_cast<std::size_t>(n)])]
@@ -245,8 +252,8 @@ class Trainer {
         for (std::size_t r = 0; r < terms.requirement[pass].size(); ++r)
           look(terms.requirement[pass][r], "the requirement `" + names[r] + "`");
       }
-    fail("editor training", "step ", done_,
-         ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
+    fail_training("editor training", "step ", done_,
+                  ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
   }
 
   /// Measures the moving average and keeps it if it is the best so far.
@@ -255,7 +262,9 @@ class Trainer {
     copy(average_, parameters().value());
     score_ = validation_score();
     copy(backup_, parameters().value());
-    if (!std::isfinite(score_)) fail("editor training", "step ", done_, ": the validation score is not finite");
+    if (!std::isfinite(score_))
+      fail_training("editor training", "step ", done_,
+                    ": the validation score is not finite; a lower learning rate may help");
     if (best_step_ < 0 || score_ < best_score_) {
       best_score_ = score_;
       best_step_ = done_;
@@ -311,64 +320,32 @@ class Trainer {
     return sum / count;
   }
 
-  void save_checkpoint() {
-    check(!options_.checkpoint.empty(), "editor training", "stopping early needs a checkpoint file");
-    SafetensorsFile contents;
-    const std::int64_t count = parameters().count();
-    const auto add = [&](const char* name, const TensorView& view) {
-      contents.tensors.push_back(make_float_tensor(name, {count}, {view.as<float>(), static_cast<std::size_t>(count)}));
-    };
-    add("value", parameters().value());
-    add("first_moment", first_);
-    add("second_moment", second_);
-    add("average", average_);
-    add("best", best_);
-    contents.metadata = {{"amend.checkpoint", "1"},
-                         {"config", trained_.config.text},
-                         {"dataset", trained_.dataset_fingerprint},
-                         {"networks", fingerprint_},
-                         {"step", std::to_string(done_)},
-                         {"best_step", std::to_string(best_step_)},
-                         {"best_score", detail::join(std::hexfloat, best_score_)}};
-    save_safetensors(options_.checkpoint, contents);
+  /// What a checkpoint holds; its tensors are those of this trainer.
+  TrainingState state() {
+    return {.config = trained_.config.text,
+            .dataset = trained_.dataset_fingerprint,
+            .networks = fingerprint_,
+            .step = done_,
+            .best_step = best_step_,
+            .best_score = best_score_,
+            .tensors = {{"value", parameters().value()},
+                        {"first_moment", first_},
+                        {"second_moment", second_},
+                        {"average", average_},
+                        {"best", best_}}};
   }
 
-  void load_checkpoint() {
-    const SafetensorsFile contents = load_safetensors(options_.checkpoint);
-    const std::string where = options_.checkpoint.string();
-    const auto text = [&](const char* key) {
-      const auto found = contents.metadata.find(key);
-      if (found == contents.metadata.end())
-        fail_input(where, "this is not a checkpoint: the key `", key, "` is missing");
-      return found->second;
-    };
-    text("amend.checkpoint");
-    if (text("config") != trained_.config.text)
-      fail_input(where, "the checkpoint was written with another configuration");
-    if (text("dataset") != trained_.dataset_fingerprint)
-      fail_input(where, "the checkpoint was written with other data");
-    if (text("networks") != fingerprint_) fail_input(where, "the checkpoint was written with another population");
-    const auto load = [&](const char* name, const TensorView& view) {
-      const SafetensorsTensor* tensor = contents.find(name);
-      if (!tensor || tensor->shape != std::vector<std::int64_t>{parameters().count()})
-        fail_input(where, "expected a tensor `", name, "` of ", parameters().count(), " numbers");
-      const std::vector<float> values = read_floats(*tensor, where);
-      std::copy(values.begin(), values.end(), view.as<float>());
-    };
-    load("value", parameters().value());
-    load("first_moment", first_);
-    load("second_moment", second_);
-    load("average", average_);
-    load("best", best_);
-    try {
-      done_ = std::stoll(text("step"));
-      best_step_ = std::stoll(text("best_step"));
-      best_score_ = std::stod(text("best_score"));
-    } catch (const std::exception&) {
-      fail_input(where, "expected numbers in `step`, `best_step` and `best_score`");
-    }
-    if (done_ < 0 || done_ > trained_.config.steps)
-      fail_input(where, "step ", done_, " lies outside the training of ", trained_.config.steps);
+  void save() {
+    check(!options_.checkpoint.empty(), "editor training", "stopping early needs a checkpoint file");
+    save_checkpoint(state(), options_.checkpoint);
+  }
+
+  void resume() {
+    TrainingState read = state();
+    load_checkpoint(options_.checkpoint, trained_.config.steps, validation_interval(), read);
+    done_ = read.step;
+    best_step_ = read.best_step;
+    best_score_ = read.best_score;
   }
 
   EditorTrainOptions options_;

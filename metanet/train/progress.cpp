@@ -32,24 +32,27 @@ std::string format_duration(double seconds) {
 }
 
 std::string progress_line(const std::string& label, std::int64_t done, std::int64_t total, double seconds, int width,
-                          const std::string& note) {
+                          const std::string& note, std::int64_t before) {
   const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 1.0;
   const auto filled = static_cast<std::size_t>(share * kBarWidth);
   std::string line =
       fmt::format("{} [{:-<{}}] {:3}%", label, std::string(filled, '#'), kBarWidth, static_cast<int>(share * 100.0));
   if (share >= 1.0)
     line += fmt::format("  {}", format_duration(seconds));
-  else if (share > 0.0)
-    line += fmt::format("  {} left", format_duration(seconds / share * (1.0 - share)));
+  else if (done > before)
+    line += fmt::format(
+        "  {} left", format_duration(seconds / static_cast<double>(done - before) * static_cast<double>(total - done)));
   if (!note.empty()) line += "  " + note;
   if (line.size() > static_cast<std::size_t>(std::max(width, 0)))
     line.resize(static_cast<std::size_t>(std::max(width, 0)));
   return line;
 }
 
-Progress::Progress(std::string label, std::int64_t total, bool enabled)
+Progress::Progress(std::string label, std::int64_t total, bool enabled, std::int64_t before)
     : label_(std::move(label)),
       total_(total),
+      before_(before),
+      next_tenth_(total > 0 ? static_cast<int>(before * 10 / total) + 1 : 1),
       enabled_(enabled),
       terminal_(stderr_is_terminal()),
       start_(Clock::now()) {}
@@ -63,11 +66,11 @@ void Progress::draw(const std::string& note) {
   const double seconds = std::chrono::duration<double>(drawn_ - start_).count();
   if (terminal_) {
     // One column stays free: a full line would wrap on some terminals. \033[K clears what a longer line left behind.
-    const std::string line = progress_line(label_, done_, total_, seconds, terminal_columns() - 1, note);
+    const std::string line = progress_line(label_, done_, total_, seconds, terminal_columns() - 1, note, before_);
     std::fprintf(stderr, "\r%s\033[K", line.c_str());
     open_ = true;
   } else {
-    const std::string line = progress_line(label_, done_, total_, seconds, 160, note);
+    const std::string line = progress_line(label_, done_, total_, seconds, 160, note, before_);
     std::fprintf(stderr, "%s\n", line.c_str());
   }
   std::fflush(stderr);

@@ -1,5 +1,7 @@
 #include "metanet/train/trained_editor.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <map>
 
 #include "metanet/data/config.hpp"
@@ -16,6 +18,42 @@ constexpr int kVersion = 1;
 const nlohmann::json& at(const nlohmann::json& object, const char* key, const std::string& where) {
   if (!object.is_object() || !object.contains(key)) fail_input(where, "expected the key `", key, "`");
   return object.at(key);
+}
+
+int size_at(const nlohmann::json& object, const char* key, const std::string& where) {
+  const nlohmann::json& value = at(object, key, where);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<int>::max())
+    fail_input(where, "its description has a value of the wrong type: expected a size as `", key, "`, got ",
+               in_quotes(value.dump()));
+  return value.get<int>();
+}
+
+/// Compares the sizes in the description with the tensors, before memory of these sizes is asked for.
+void check_sizes(const EditorConfig& config, const SafetensorsFile& contents, const std::string& where) {
+  const EditorShape& shape = config.shape;
+  if (shape.inputs < 1 || shape.outputs < 2 || shape.features < 1 || shape.features > shape.inputs ||
+      config.lambda.size() != shape.requirements.size())
+    fail_input(where, "its description contradicts itself");
+  if (!shape.input_embedding) return;
+  const SafetensorsTensor* const table = contents.find("node_entry");
+  if (!table) fail_input(where, "the tensor `node_entry` is missing");
+  const std::vector<std::int64_t> expected{std::int64_t{shape.inputs} + shape.outputs + 1, shape.node_width};
+  if (table->shape != expected)
+    fail_input(where, "expected tensor `node_entry` of shape ", shape_text(expected), " for ", shape.inputs,
+               " inputs and ", shape.outputs, " outputs, got ", shape_text(table->shape));
+}
+
+void check_attributes(const std::vector<std::string>& attributes, const Dataset& dataset, const std::string& where) {
+  std::vector<std::string> known;
+  for (const SensitiveAttribute& attribute : dataset.sensitive) known.push_back(attribute.name);
+  for (const std::string& name : attributes) {
+    if (known.empty()) fail_input(where, "`", name, "`: the dataset `", dataset.name, "` has no sensitive attribute");
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      fail_input(where, "the dataset `", dataset.name, "` has no sensitive attribute `", name, "`; did you mean `",
+                 nearest_name(name, known), "`?");
+    if (std::count(attributes.begin(), attributes.end(), name) > 1)
+      fail_input(where, "expected each attribute once, got `", name, "` again");
+  }
 }
 
 }  // namespace
@@ -38,6 +76,7 @@ TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, Re
   for (std::size_t r = 0; r < requirements.size(); ++r)
     if (trained.config.lambda[r].high == 0.0)
       trained.config.lambda[r] = {requirements[r]->default_lambda_low(), requirements[r]->default_lambda_high()};
+  check_attributes(config.sensitive, dataset, config.file.string() + ": sensitive");
   EditorShape& shape = trained.config.shape;
   shape.inputs = dataset.inputs;
   shape.outputs = dataset.classes;
@@ -76,7 +115,8 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
                                    {"config", trained.config.text},
                                    {"provenance", trained.provenance}};
   SafetensorsFile contents;
-  contents.metadata[kFormat] = description.dump();
+  // A path may hold bytes that are no UTF-8.
+  contents.metadata[kFormat] = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
     const auto& entry = parameters.entries()[index];
     std::vector<std::int64_t> shape;
@@ -86,6 +126,26 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
         make_float_tensor(entry.name, shape, {value.as<float>(), static_cast<std::size_t>(value.count())}));
   }
   save_safetensors(file, contents);
+}
+
+void expect_dataset(const TrainedEditor& trained, const Dataset& dataset) {
+  const std::string where = dataset.source.string();
+  if (dataset.fingerprint != trained.dataset_fingerprint)
+    fail_input(where, "expected the dataset the editor was trained for, `", trained.dataset_name, "` (fingerprint ",
+               trained.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (",
+               dataset.fingerprint.substr(0, 12), ")");
+  // The fingerprint tells datasets apart; what an editor file says of this one may still be wrong.
+  const std::string editor = "editor for `" + trained.dataset_name + "`";
+  const EditorShape& shape = trained.config.shape;
+  if (shape.inputs != dataset.inputs || shape.outputs != dataset.classes)
+    fail_input(editor, "it reads networks of ", shape.inputs, " inputs and ", shape.outputs, " outputs, but ", where,
+               " has ", dataset.inputs, " inputs and ", dataset.classes, " classes");
+  std::vector<std::string> features;
+  for (const Feature& feature : dataset.features) features.push_back(feature.name);
+  if (trained.feature_names != features)
+    fail_input(editor, "the ", trained.feature_names.size(), " features it names are not the ", features.size(), " of ",
+               where);
+  check_attributes(trained.config.sensitive, dataset, editor + ": sensitive");
 }
 
 TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory factory, Device device) {
@@ -105,25 +165,28 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
     trained.dataset_source = at(dataset, "source", where).get<std::string>();
     trained.dataset_fingerprint = at(dataset, "fingerprint", where).get<std::string>();
     trained.feature_names = at(description, "features", where).get<std::vector<std::string>>();
-    trained.config.shape.inputs = at(description, "inputs", where).get<int>();
-    trained.config.shape.outputs = at(description, "outputs", where).get<int>();
+    trained.config.shape.inputs = size_at(description, "inputs", where);
+    trained.config.shape.outputs = size_at(description, "outputs", where);
     trained.config.shape.features = static_cast<int>(trained.feature_names.size());
     trained.config.sensitive = at(description, "sensitive", where).get<std::vector<std::string>>();
     trained.config.lambda.clear();
     for (const auto& range : at(description, "lambda", where))
       trained.config.lambda.push_back({range.at(0).get<double>(), range.at(1).get<double>()});
     trained.provenance = at(description, "provenance", where);
+    if (!trained.provenance.is_object()) fail_input(where, "expected `provenance` to be an object");
   } catch (const nlohmann::json::exception& error) {
     fail_input(where, "its description has a value of the wrong type: ", error.what());
   }
   const EditorShape& shape = trained.config.shape;
-  if (shape.inputs < 1 || shape.outputs < 2 || shape.features < 1 || shape.features > shape.inputs ||
-      trained.config.lambda.size() != shape.requirements.size())
-    fail_input(where, "its description contradicts itself");
+  Requirements requirements = factory(shape.requirements, where);
+  check_sizes(trained.config, contents, where);
   for (const LambdaRange& range : trained.config.lambda)
-    if (!(range.low > 0.0 && range.high > range.low)) fail_input(where, "expected lambda ranges [low, high] above 0");
-  trained.editor = std::make_unique<Editor>(shape, trained.config.gates, factory(shape.requirements, where),
-                                            DType::float32, device, trained.config.seed);
+    if (!(range.low >= kLeastLambda && range.high > range.low && range.high <= kMostLambda))
+      fail_input(where, "expected lambda ranges [low, high] from ", kLeastLambda, " to ", kMostLambda);
+  trained.editor = std::make_unique<Editor>(shape, trained.config.gates, std::move(requirements), DType::float32,
+                                            device, trained.config.seed);
+  if (trained.editor->reads_groups() && trained.config.sensitive.empty())
+    fail_input(where, "its description contradicts itself: fairness without a sensitive attribute");
   const ParameterSet& parameters = trained.editor->parameters();
   if (contents.tensors.size() != parameters.entries().size())
     fail_input(where, "expected ", parameters.entries().size(), " tensors, got ", contents.tensors.size());

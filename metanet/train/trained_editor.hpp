@@ -19,10 +19,10 @@ struct TrainedEditor {
   std::unique_ptr<Editor> editor;
   EditorConfig config;  // lambda ranges filled in
   std::string dataset_name;
-  std::filesystem::path dataset_source;  // the description, as given when the editor was trained
+  std::filesystem::path dataset_source;  // the description, as `recorded_path` gives it
   std::string dataset_fingerprint;
   std::vector<std::string> feature_names;
-  nlohmann::json provenance;  // population, steps, best validation score, version
+  nlohmann::json provenance;  // an object: population, steps, best validation score, version
 
   /// Index of a requirement by name. Throws InputError that begins with `where` and lists what the editor knows.
   int requirement(const std::string& name, const std::string& where) const;
@@ -36,6 +36,10 @@ TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, Re
                           Device device);
 
 void save_editor(const TrainedEditor& trained, const std::filesystem::path& file);
+
+/// Throws InputError unless `dataset` is what the editor was made for: fingerprint, features, inputs, classes and
+/// sensitive attributes.
+void expect_dataset(const TrainedEditor& trained, const Dataset& dataset);
 
 /// Throws InputError that names the file and what is wrong with it.
 TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory factory, Device device);

@@ -5,6 +5,8 @@
 #include "autograd/op/divergence.hpp"
 #include "autograd/op/reduce.hpp"
 #include "autograd/op/subject_forward.hpp"
+#include "kernels/feature_ablation.hpp"
+#include "kernels/feature_fold.hpp"
 #include "kernels/fill.hpp"
 
 namespace amend {
@@ -129,6 +131,36 @@ void TrainingStep::add_loss(Variable term, double scale, std::int64_t requiremen
   terms_.total = terms_.total ? op::add(tape_, terms_.total, part) : part;
 }
 
+/// The slope of the divergence along straight-through feature gates: what closing an open feature costs, or opening a
+/// closed one saves, measured (Titsias and Lazaro-Gredilla, *Local expectation gradients for black box variational
+/// inference*, NIPS 2015).
+void TrainingStep::add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
+                                     const TensorView& original, Variable divergence, double scale) {
+  const Shape shape = pass.feature_gate.shape();
+  const DType dtype = divergence.dtype();
+  const TensorView deviation = arena_.tensor({rows.x.extent(1), rows.random_rows}, dtype),
+                   value = arena_.tensor(shape, dtype);
+  kernels::feature_deviation({.x = rows.x, .deviation = deviation}, tape_.stream());
+  kernels::feature_ablation({.table = graph_.table(),
+                             .weight = pass.edited.weight.value(),
+                             .bias = pass.edited.bias.value(),
+                             .x = rows.x,
+                             .logits = original,
+                             .deviation = deviation,
+                             .feature_gate = pass.feature_gate.value(),
+                             .closed_weight = inputs.weight,
+                             .beta = pass.beta,
+                             .feature_offset = inputs.feature_offset,
+                             .divergence = value},
+                            tape_.stream());
+  kernels::feature_value({.gate = pass.feature_gate.value(), .divergence = divergence.value(), .value = value},
+                         tape_.stream());
+  for (std::int64_t n = 0; n < shape[0]; ++n)
+    for (std::int64_t f = 0; f < shape[1]; ++f)
+      value.as<float>()[n * shape[1] + f] *= static_cast<float>(-scale * batch_->weight[static_cast<std::size_t>(n)]);
+  terms_.total = op::attach_gradient(tape_, terms_.total, pass.feature_gate, value);
+}
+
 const LossTerms& TrainingStep::run(const Batch& batch) {
   const EditorConfig& config = trained_->config;
   const Editor& editor = *trained_->editor;
@@ -178,6 +210,8 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
         op::subject_forward(tape_, graph_.table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
     terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
     add_loss(terms_.divergence[p], scale, -1);
+    if (batch.training && pass.feature_gate && config.gates.feature == kernels::GateKind::straight_through)
+      add_feature_slope(inputs, pass, rows, original, terms_.divergence[p], scale);
     const SoftInputs soft{.logits = logits,
                           .rows = &rows,
                           .weight_share = pass.weight_share,

@@ -77,6 +77,8 @@ class TrainingStep {
 
  private:
   void add_loss(Variable term, double scale, std::int64_t requirement);
+  void add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
+                         const TensorView& original, Variable divergence, double scale);
 
   const TrainedEditor* trained_;
   const EditorData* data_;

@@ -49,6 +49,11 @@ void append(std::string& note, const std::string& text) {
   note += text;
 }
 
+void leave_out(Estimate& gap, const std::string& group, const std::string& why) {
+  append(gap.note, "without " + group + ": " + why);
+  gap.left_out.push_back(group);
+}
+
 Gap gap_of(const std::vector<GroupRates>& groups, const RateOfGroups& kind) {
   Gap gap;
   std::vector<const GroupRates*> known;
@@ -57,11 +62,12 @@ Gap gap_of(const std::vector<GroupRates>& groups, const RateOfGroups& kind) {
     if (estimate.value)
       known.push_back(&group);
     else
-      append(gap.worst.note, "without " + group.name + " (" + estimate.note + ")");
+      leave_out(gap.worst, group.name, estimate.note);
   }
+  gap.pairwise.left_out = gap.worst.left_out;
   if (known.size() < 2) {
     gap.worst.note = "insufficient evidence: fewer than two groups with enough rows" +
-                     (gap.worst.note.empty() ? "" : ", " + gap.worst.note);
+                     (gap.worst.note.empty() ? "" : "; " + gap.worst.note);
     gap.pairwise.note = gap.worst.note;
     return gap;
   }
@@ -83,13 +89,17 @@ Gap gap_of(const std::vector<GroupRates>& groups, const RateOfGroups& kind) {
   return gap;
 }
 
-/// Combines two gaps, if both are known; otherwise says why not.
+/// Combines two gaps, if both are known; otherwise says why not. What either leaves out is left out of the result.
 template <class Combine>
 Estimate combine(const Estimate& first, const Estimate& second, const Combine& how) {
   Estimate result;
   if (first.value && second.value) how(result);
   append(result.note, first.note);
   append(result.note, second.note);
+  for (const Estimate* part : {&first, &second})
+    for (const std::string& group : part->left_out)
+      if (std::find(result.left_out.begin(), result.left_out.end(), group) == result.left_out.end())
+        result.left_out.push_back(group);
   return result;
 }
 

@@ -10,12 +10,15 @@
 
 namespace amend {
 
-/// A measured number, or the reason why there is none ('insufficient evidence'). A note beside a value says what the
-/// value leaves out.
+/// A measured number, or the reason why there is none ('insufficient evidence'). A value over groups is partial when
+/// some of them are left out; the note then says why.
 struct Estimate {
   std::optional<double> value;
   std::optional<Interval> interval;
   std::string note;
+  std::vector<std::string> left_out;  // groups without a rate, which the value says nothing of
+
+  bool partial() const { return !left_out.empty(); }
 };
 
 /// Rows of one group by what they are and what was predicted. The positive class is 1.
@@ -36,9 +39,9 @@ struct GroupRates {
 };
 
 /// Fairlearn's definitions over any number of groups. A gap of a rate is its largest minus its smallest value over the
-/// groups; groups without a rate are left out and named in the note, and with fewer than two groups left there is no
-/// value. Intervals: Newcombe's for the two groups that make the gap, cut at 0; they do not account for having picked
-/// the extreme groups. For the sum the two gaps are combined by `sum_interval`.
+/// groups; groups without a rate are left out, which makes the gap partial, and with fewer than two groups left there
+/// is no value. Intervals: Newcombe's for the two groups that make the gap, cut at 0; they do not account for having
+/// picked the extreme groups. For the sum the two gaps are combined by `sum_interval`.
 struct FairnessMetrics {
   std::vector<GroupRates> groups;
   Estimate demographic_parity_difference;  // gap of the selection rate

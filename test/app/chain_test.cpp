@@ -102,8 +102,10 @@ TEST_CASE("outputs that exist are refused", "[cli][slow]") {
   refused(amend_command({"editor", "train", chain.path("editor.yaml"), "--population", chain.path("pop"), "--out",
                          chain.path("editor.safetensors")}));
   CHECK(read_bytes(chain.path("editor.safetensors")) == before);
-  const CommandRun folder = amend_command(
-      {"population", "train", chain.path("population.yaml"), "--out", chain.folder.path().string(), "--force"});
+  std::filesystem::create_directory(chain.path("stranger"));
+  write_bytes(chain.path("stranger/notes.txt"), "mine");
+  const CommandRun folder =
+      amend_command({"population", "train", chain.path("population.yaml"), "--out", chain.path("stranger"), "--force"});
   CHECK(folder.code == kUserError);
   CHECK_THAT(folder.err, Contains("only a population is ever replaced"));
 }
@@ -151,12 +153,39 @@ TEST_CASE("a population is edited and audited", "[cli][slow]") {
                                            "0.0001", "--max-accuracy-drop", "100"});
   CHECK(failed.code == kLimitNotMet);
   CHECK_THAT(failed.out, Contains("NOT MET"));
-  CHECK_THAT(failed.err, Contains("limit not met: --max-nonzero-share 0.0001") && !Contains("--max-accuracy-drop"));
-  // A drop is given in points: of -100 points nothing can fail to exceed.
-  CHECK(amend_command({"audit", chain.path("pop"), chain.path("edited"), "--max-accuracy-drop", "-100"}).code ==
-        kLimitNotMet);
+  CHECK_THAT(failed.err, Contains("limit not met: --max-nonzero-share 0.0001 (share of weights)") &&
+                             !Contains("--max-accuracy-drop"));
   CHECK(amend_command({"audit", chain.path("pop"), chain.path("edited"), "--sensitive", "gruop"}).code == kUserError);
   CHECK_THAT(amend_command({"info", chain.path("edited")}).out, Contains("edited by"));
+}
+
+TEST_CASE("a limit on the accuracy drop is given in points", "[cli][slow]") {
+  const Chain& chain = Chain::get();
+  Population damaged = load_population(chain.path("pop"));
+  for (SubjectNetwork& network : damaged.networks) {  // every answer is turned round
+    const int last = network.layers() - 1;
+    for (auto w = network.weights.begin() + network.weight_offset(last); w != network.weights.end(); ++w) *w = -*w;
+    for (auto b = network.biases.begin() + network.bias_offset(last); b != network.biases.end(); ++b) *b = -*b;
+  }
+  save_population(damaged, chain.path("damaged"));
+  const auto audit = [&](const std::string& option, const std::string& value) {
+    return amend_command({"audit", chain.path("pop"), chain.path("damaged"), option, value, "--json"});
+  };
+  double worst = 0.0;
+  const Json report = Json::parse(audit("--seed", "1").out);
+  for (const Json& network : report["networks"]) worst = std::max(worst, network["accuracy"]["drop"].get<double>());
+  REQUIRE(worst > 0.01);
+  // Half the worst drop, read as a share, would be met; half as much again, read as hundredths of a point, would not.
+  const CommandRun halved = audit("--max-accuracy-drop", std::to_string(50.0 * worst));
+  CHECK(halved.code == kLimitNotMet);
+  const Json violations = Json::parse(halved.out)["violations"];
+  REQUIRE_FALSE(violations.empty());
+  for (const Json& violation : violations) {
+    CHECK(violation["limit"] == "max_accuracy_drop");
+    CHECK(violation["bound"].get<double>() == Approx(0.5 * worst).epsilon(1e-4));
+    CHECK(violation["value"].get<double>() > 0.5 * worst);
+  }
+  CHECK(audit("--max-accuracy-drop", std::to_string(150.0 * worst)).code == kSuccess);
 }
 
 TEST_CASE("a user's own model is edited and audited", "[cli][slow]") {

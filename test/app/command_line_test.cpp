@@ -62,6 +62,8 @@ TEST_CASE("what is missing or malformed is said", "[cli]") {
   check_mistake(amend_command({"edit", "a", "--editor", "e", "--out", "o", "--threads", "0"}), "--threads");
   check_mistake(amend_command({"audit", "a", "b", "--max-divergence", "-1"}), "--max-divergence");
   check_mistake(amend_command({"info", "a", "b"}), "b");
+  check_mistake(amend_command({"edit", "a", "--editor", "e", "--condition", "pruning=1", "neurons=1", "--out", "o"}),
+                "separate a list by commas");
 }
 
 TEST_CASE("files that are not there or not what they should be are mistakes", "[cli]") {
@@ -76,6 +78,8 @@ TEST_CASE("files that are not there or not what they should be are mistakes", "[
                 "missing: not found");
   check_mistake(amend_command({"audit", missing, missing}), "missing: not found");
   check_mistake(amend_command({"demo", "--device", "gpu"}), "expected cpu, cuda, cuda:N or auto");
+  check_mistake(amend_command({"info", "e.safetensors", "--activation", "gelu"}),
+                "--activation: expected an activation (relu, tanh, silu, sigmoid), got 'gelu'");
   check_mistake(amend_command({"demo", "--keep", folder.path().string()}), "--keep: expected a new or empty folder");
   CHECK(folder.entries() == 1);
 }

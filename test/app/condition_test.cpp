@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdlib>
 
 #include "test/support/data_files.hpp"
 
@@ -50,6 +51,19 @@ TEST_CASE("raw weights may leave the trained range with a warning", "[cli]") {
   CHECK(parse_condition(two_requirements(), {"pruning=0"}, {}).warnings.size() == 1);
 }
 
+TEST_CASE("a strength that is recorded is finite, however extreme the weight", "[cli]") {
+  TrainedEditor editor = two_requirements();
+  for (const LambdaRange range : {LambdaRange{0.002, 0.2}, LambdaRange{1e-200, 1e200}, LambdaRange{0.1, 0.1}}) {
+    editor.config.lambda[0] = range;
+    for (const char* lambda : {"1e-320", "1e-200", "0.1", "1e3", "1e308"}) {
+      CAPTURE(range.low, lambda);
+      const auto condition = parse_condition(editor, {}, {std::string("pruning=") + lambda});
+      CHECK(std::isfinite(condition.strength[0]));
+      CHECK(condition.lambda[0] == std::strtod(lambda, nullptr));
+    }
+  }
+}
+
 TEST_CASE("a malformed condition is a mistake", "[cli]") {
   CHECK_THAT(mistake({}), Contains("this editor knows: pruning, equalised_odds"));
   CHECK_THAT(mistake({"prunning=0.5"}), Contains("did you mean `pruning`?") && Contains("pruning, equalised_odds"));
@@ -57,7 +71,8 @@ TEST_CASE("a malformed condition is a mistake", "[cli]") {
   CHECK_THAT(mistake({"pruning=1.5"}), Contains("from 0 (off) to 1"));
   CHECK_THAT(mistake({"pruning=-0.1"}), Contains("from 0 (off) to 1"));
   CHECK_THAT(mistake({"pruning=nan"}), Contains("from 0 (off) to 1"));
-  CHECK_THAT(mistake({"pruning=0.5x"}), Contains("0.5x"));
+  CHECK_THAT(mistake({"pruning=0.5x"}), Contains("0.5x") && !Contains("commas"));
+  CHECK_THAT(mistake({"pruning=0.5 equalised_odds=1"}), Contains("separate requirements by commas"));
   CHECK_THAT(mistake({"pruning=0.5", "pruning=0.6"}), Contains("given twice"));
   CHECK_THAT(mistake({"pruning=0.5"}, {"pruning=0.02"}), Contains("given twice"));
   CHECK_THAT(mistake({}, {"pruning=-1"}), Contains("at least 0"));

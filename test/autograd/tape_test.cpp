@@ -46,6 +46,22 @@ TEST_CASE("nothing flows through constants, detached values or a tape that does 
   CHECK_FALSE(Variable().needs_grad());
 }
 
+TEST_CASE("attach_gradient leaves the loss alone and adds its slope") {
+  Arena arena;
+  Tape tape(arena, Stream{});
+  const Tensor x = test::make_tensor({2}, DType::float64, {3.0, 5.0}), grad({2}, DType::float64);
+  const Tensor weight = test::make_tensor({2}, DType::float64, {10.0, 100.0}),
+               slope = test::make_tensor({2}, DType::float64, {-1.0, 0.5});
+  const Variable leaf = tape.leaf(x, grad);
+  const Variable loss = op::weighted_sum(tape, leaf, weight);
+  const Variable attached = op::attach_gradient(tape, loss, leaf, slope);
+  CHECK(test::values(attached.value()) == std::vector<double>{530.0});
+  tape.backward(op::add(tape, attached, attached));
+  CHECK(test::values(grad) == std::vector<double>{2.0 * (10.0 - 1.0), 2.0 * (100.0 + 0.5)});
+  CHECK_THROWS_WITH(op::attach_gradient(tape, loss, leaf, test::random_tensor({3}, DType::float64, 1)),
+                    Catch::Contains("expected a slope of shape (2), got (3)"));
+}
+
 TEST_CASE("reshape keeps the memory and passes gradients") {
   Arena arena;
   Tape tape(arena, Stream{});

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "engine/error.hpp"
+#include "test/support/data_files.hpp"
 
 using amend::Config;
 using amend::InputError;
@@ -114,4 +115,9 @@ TEST_CASE("the canonical text ignores comments and layout and nothing else") {
 TEST_CASE("config files that cannot be read are named") {
   CHECK_THROWS_WITH(Config::load("/nonexistent/a.yaml"), Contains("/nonexistent/a.yaml: no such file"));
   CHECK_THROWS_WITH(Config::load(std::filesystem::temp_directory_path()), Contains("got a folder"));
+  CHECK_THROWS_WITH(Config::load("/dev/zero"), Contains("/dev/zero: expected a regular file"));
+  const amend::test::TemporaryFolder folder;
+  amend::test::write_bytes(folder / "large.yaml", "");
+  std::filesystem::resize_file(folder / "large.yaml", (std::uintmax_t{16} << 20) + 1);
+  CHECK_THROWS_WITH(Config::load(folder / "large.yaml"), Contains("large.yaml: expected a YAML file of at most"));
 }

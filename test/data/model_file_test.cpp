@@ -235,6 +235,29 @@ TEST_CASE("an edited model keeps tensors, order, dtypes, metadata and every byte
     if (i / element != 3 && read.original.tensors[0].bytes[i] != contents.tensors[0].bytes[i]) FAIL("byte " << i);
 }
 
+TEST_CASE("a model that is edited again keeps what is known of the edits before") {
+  const ModelFolder folder;
+  folder.write(contents_of({{"in", 3, 4}, {"out", 4, 2}}, "F32"));
+  ModelFile model = load_model_file(folder.file(), std::nullopt, Activation::relu);
+  for (const char* condition : {"first", "second", "third"}) {
+    save_model_file(folder / "edited.safetensors", model, model.network, {{"amend.condition", condition}});
+    model = load_model_file(folder / "edited.safetensors");
+  }
+  CHECK(model.original.metadata == std::map<std::string, std::string>{{"amend.activation", "relu"},
+                                                                      {"amend.before.before.condition", "first"},
+                                                                      {"amend.before.condition", "second"},
+                                                                      {"amend.condition", "third"},
+                                                                      {"amend.layers", "in,out"}});
+}
+
+TEST_CASE("metadata that are not UTF-8 are written with the bad bytes replaced") {
+  const ModelFolder folder;
+  folder.write(contents_of({{"in", 3, 4}, {"out", 4, 2}}, "F32"));
+  const ModelFile model = load_model_file(folder.file(), std::nullopt, Activation::relu);
+  save_model_file(folder / "edited.safetensors", model, model.network, {{"amend.edited_by", "a\xff"}});
+  CHECK(load_safetensors(folder / "edited.safetensors").metadata.at("amend.edited_by") == "a\xEF\xBF\xBD");
+}
+
 TEST_CASE("an edit that does not fit the model is not written") {
   const ModelFolder folder;
   folder.write(contents_of({{"0", 3, 4}, {"2", 4, 2}}, "F16"));

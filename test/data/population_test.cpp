@@ -223,6 +223,17 @@ TEST_CASE("only a population is overwritten, and it is replaced as a whole") {
   CHECK(read_bytes(folder / "file") == "x");
 }
 
+TEST_CASE("paths in a population that are not UTF-8 are written with the bad bytes replaced") {
+  const TemporaryFolder folder;
+  Population population = small_population();
+  population.dataset_source = "/data/\xff.yaml";
+  population.attributes[0]["edit"] = {{"editor", "\xfe"}};
+  save_population(population, folder / "p");
+  const Population read = load_population(folder / "p");
+  CHECK(read.dataset_source == "/data/\xEF\xBF\xBD.yaml");
+  CHECK(read.attributes[0]["edit"]["editor"] == "\xEF\xBF\xBD");
+}
+
 TEST_CASE("a population that contradicts itself is not written") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::function<void(Population&)>& change) {

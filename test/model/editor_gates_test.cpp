@@ -1,4 +1,5 @@
 // What closed and open gates do to a network.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "autograd/op/apply_edit.hpp"
@@ -25,6 +26,57 @@ TEST_CASE("an editor that has not learned, with all requirements off, returns th
       test::run_editor(trained, dataset, networks, std::vector<double>(networks.size() * requirements.size(), 0.0));
   CHECK(test::same_bits(run.weight, batch.weight));
   CHECK(test::same_bits(run.bias, batch.bias));
+}
+
+/// The last layers of all heads: they say nothing but `logit`, to the gates that the editor has.
+void say_only(TrainedEditor& trained, double logit) {
+  const EditGates gates = trained.editor->gates();
+  const ParameterSet& parameters = trained.editor->parameters();
+  const auto set = [&](const TensorView& view, std::int64_t k, double value) {
+    if (view.dtype == DType::float64)
+      view.as<double>()[k] = value;
+    else
+      view.as<float>()[k] = static_cast<float>(value);
+  };
+  int heads = 0;
+  for (std::size_t p = 0; p < parameters.entries().size(); ++p) {
+    const std::string& name = parameters.entries()[p].name;
+    const bool weight = name.ends_with(".out.weight"), bias = name.ends_with(".out.bias");
+    if (!weight && !bias) continue;
+    heads += weight;
+    const TensorView value = parameters.value(static_cast<int>(p));
+    const bool gated = name.find("feature_head") != std::string::npos || name.find("node_head") != std::string::npos
+                           ? true
+                           : gates.weights;  // without gates of their own weights are scaled, by 1 for a logit of 0
+    // The outputs of a head are a logit, a residual, and gains on proposed moves.
+    const std::int64_t outputs = bias ? value.shape[value.shape.rank() - 1] : 1;
+    for (std::int64_t k = 0; k < value.count(); ++k) set(value, k, bias && gated && k % outputs == 0 ? logit : 0.0);
+  }
+  REQUIRE(heads >= 2);
+}
+
+TEST_CASE("an editor with any parameters whose heads open all gates and add nothing returns the original bits") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const auto requirements = GENERATE(std::vector<std::string>{"pruning"}, std::vector<std::string>{"neurons"},
+                                     std::vector<std::string>{"data_minimisation"},
+                                     std::vector<std::string>{"pruning", "neurons", "data_minimisation"});
+  const int messages = GENERATE(0, 2), passes = GENERATE(1, 3);
+  const std::string kind = GENERATE("straight_through", "hard_concrete");
+  CAPTURE(requirements, messages, passes, kind);
+  const Dataset dataset = test::small_dataset();
+  TrainedEditor trained = test::small_editor(
+      {.requirements = requirements, .messages = messages, .passes = passes, .gate = kind}, dataset, dtype);
+  const auto networks = test::mixed_networks(5);
+  const auto lambda = test::spread_lambda(trained, networks.size());
+  const test::RandomBatch batch = test::make_batch(networks, dtype);
+  CHECK_FALSE(test::same_bits(test::run_editor(trained, dataset, networks, lambda).weight, batch.weight));
+  say_only(trained, 100.0);
+  const EditRun open = test::run_editor(trained, dataset, networks, lambda);
+  CHECK(test::same_bits(open.weight, batch.weight));
+  CHECK(test::same_bits(open.bias, batch.bias));
+  say_only(trained, -100.0);
+  const auto closed = test::values(test::run_editor(trained, dataset, networks, lambda).weight);
+  CHECK(std::count(closed.begin(), closed.end(), 0.0) > static_cast<std::ptrdiff_t>(closed.size()) / 3);
 }
 
 /// A network seen through gates: what `gate` (edges) and `node_gate` (nodes) leave of it, the mean of what is removed

@@ -61,7 +61,7 @@ TrainedEditor smooth_editor(const std::vector<std::string>& requirements, int me
 TEST_CASE("one pass: the gradient by every parameter is that of finite differences") {
   const Dataset dataset = test::small_dataset(200);
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
-  const int messages = GENERATE(0, 1, 2);
+  const int messages = GENERATE(0, 1, 2, 3);
   CAPTURE(requirements, messages);
   TrainedEditor trained = smooth_editor(requirements, messages, 1, dataset);
   const auto index = sample(trained, "");
@@ -72,7 +72,7 @@ TEST_CASE("one pass: the gradient by every parameter is that of finite differenc
 TEST_CASE("refinement: the gradient by every parameter of the pass is that of finite differences") {
   const Dataset dataset = test::small_dataset(200);
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
-  const int messages = GENERATE(0, 1);
+  const int messages = GENERATE(0, 1, 3);
   CAPTURE(requirements, messages);
   TrainedEditor trained = smooth_editor(requirements, messages, 2, dataset);
   const auto index = sample(trained, "refine.");

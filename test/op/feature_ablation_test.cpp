@@ -84,8 +84,7 @@ TEST_CASE("feature_ablation is exactly 0 for a feature that no weight reads") {
   Inputs in({{5, 6, 2}, {5, 4, 2}}, Activation::tanh, DType::float32);
   const kernels::Block& block = in.batch.table().block[in.batch.table().network[1].first_block];
   for (std::int64_t i = 0; i < block.rows; ++i)
-    for (std::int64_t j = 1; j < 4; ++j)
-      in.batch.weight.as<float>()[block.edge_offset + i * block.cols + j] = 0.0f;
+    for (std::int64_t j = 1; j < 4; ++j) in.batch.weight.as<float>()[block.edge_offset + i * block.cols + j] = 0.0f;
   const std::vector<double> got = test::values(run(in));
   CHECK(got[4] == 0.0);
   for (const std::size_t i : {0u, 1u, 2u, 3u, 5u}) CHECK(got[i] > 1e-4);
@@ -117,6 +116,89 @@ TEST_CASE("feature_ablation of a feature's deviation from its mean is mean ablat
     CHECK(in.x.as<double>()[r * 5 + 4] - in.deviation.as<double>()[4 * kCount + r] == Approx(mean).margin(1e-12));
   CHECK(test::largest_difference(test::values(run(in)), oracle(in)) <=
         test::tolerance("feature_ablation", DType::float64, std::log(2.0)));
+}
+
+/// Gates, original weights and regressions for `in`, whose own weights stand for an edited network.
+struct Closed {
+  Tensor gate, weight, beta;
+  explicit Closed(const Inputs& in)
+      : gate({in.batch.table().network_count, kFeatures}, in.x.view().dtype),
+        weight(test::random_tensor({in.batch.table().edge_count}, in.x.view().dtype, 7, 0.5)),
+        beta(test::random_tensor({in.batch.table().network_count, 5, 5}, in.x.view().dtype, 8, 0.3)) {
+    for (std::int64_t i = 0; i < gate.count(); ++i) {
+      if (gate.view().dtype == DType::float64)
+        gate.as<double>()[i] = i % 2 ? 1.0 : 0.0;
+      else
+        gate.as<float>()[i] = i % 2 ? 1.0f : 0.0f;
+    }
+  }
+};
+
+TEST_CASE("feature_ablation gives closed features back what the open ones do not predict") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const Inputs in({{5, 2}, {5, 7, 4, 3, 2}, {5, 20, 2}}, Activation::tanh, dtype);
+  const kernels::BlockTable& table = in.batch.table();
+  const Closed closed(in);
+  const Tensor logits = test::random_tensor({3, kRows, 2}, dtype, 9), divergence({3, kFeatures}, dtype);
+  const kernels::FeatureAblation args{.table = table,
+                                      .weight = in.batch.weight,
+                                      .bias = in.batch.bias,
+                                      .x = in.x,
+                                      .logits = logits,
+                                      .deviation = in.deviation,
+                                      .feature_gate = closed.gate,
+                                      .closed_weight = closed.weight,
+                                      .beta = closed.beta,
+                                      .feature_offset = kOffset,
+                                      .divergence = divergence};
+  kernels::feature_ablation(args, Stream{});
+
+  // The change enters the first layer by weights of its own: the oracle shifts its biases.
+  const test::Matrix x(in.x), deviation(in.deviation);
+  const std::vector<double> z = test::values(logits), gate = test::values(closed.gate),
+                            beta = test::values(closed.beta), original = test::values(closed.weight),
+                            edited = test::values(in.batch.weight);
+  const auto offset = kOffset.as<std::int32_t>();
+  std::vector<double> expected;
+  for (std::size_t n = 0; n < 3; ++n)
+    for (std::int64_t f = 0; f < kFeatures; ++f) {
+      const bool open = gate[n * kFeatures + static_cast<std::size_t>(f)] > 0.5;
+      const kernels::Block& block = table.block[table.network[n].first_block];
+      double sum = 0.0;
+      for (std::int64_t r = 0; r < kCount; ++r) {
+        std::vector<double> row;
+        for (std::int64_t j = 0; j < 5; ++j) row.push_back(x(r, j));
+        std::vector<double> shift(static_cast<std::size_t>(block.rows), 0.0);
+        for (std::int64_t j = offset[f]; j < offset[f + 1]; ++j) {
+          double residual = deviation(j, r);
+          if (!open)
+            for (std::int64_t k = 0; k < 5; ++k)
+              residual -= beta[n * 25 + static_cast<std::size_t>(j * 5 + k)] * deviation(k, r);
+          for (std::int64_t i = 0; i < block.rows; ++i) {
+            const auto at = static_cast<std::size_t>(block.edge_offset + i * 5 + j);
+            shift[static_cast<std::size_t>(i)] += open ? -residual * edited[at] : residual * original[at];
+          }
+        }
+        const std::size_t at = (n * kRows + static_cast<std::size_t>(r)) * 2;
+        const auto p = test::softmax({z[at], z[at + 1]});
+        const auto q = test::softmax(test::SubjectOracle(in.batch.networks[n], row.data(), shift).activation.back());
+        for (std::size_t c = 0; c < 2; ++c) {
+          const double m = 0.5 * (p[c] + q[c]);
+          sum += 0.5 * (p[c] * std::log(p[c] / m) + q[c] * std::log(q[c] / m));
+        }
+      }
+      expected.push_back(sum / kCount);
+    }
+  const double error = test::largest_difference(test::values(divergence), expected);
+  CHECK(error / test::tolerance("feature_ablation", dtype, std::log(2.0)) <= 1.0);
+}
+
+TEST_CASE("feature_value is what having a feature open saves") {
+  const Tensor gate = test::make_tensor({2, 2}, DType::float64, {1, 0, 0, 1}),
+               divergence = test::make_tensor({2}, DType::float64, {0.25, 0.5}),
+               value = test::make_tensor({2, 2}, DType::float64, {0.75, 0.125, 0.0, 0.25});
+  kernels::feature_value({.gate = gate, .divergence = divergence, .value = value}, Stream{});
+  CHECK(test::values(value) == std::vector<double>{0.5, 0.125, 0.5, -0.25});
 }
 
 TEST_CASE("feature_ablation names what does not fit") {

@@ -35,7 +35,7 @@ Tensor gates(std::int64_t networks) {
 
 test::TapeProgram program(const kernels::BlockTable& table, const TensorView& weight, const Tensor& sigma) {
   return [&table, weight, &sigma](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-    return {op::feature_fold(tape, table, weight, in[0], kOffset, sigma)};
+    return {op::feature_fold(tape, table, weight, in[0], kOffset, sigma).base};
   };
 }
 

@@ -11,7 +11,7 @@ constexpr std::int64_t kFeatures = 3, kWidth = kernels::kFeatureGateFeatures;
 const Tensor kFeatureOfInput = test::make_tensor({5}, DType::int32, {0, 1, 1, 1, 2});
 
 struct Inputs {
-  Tensor saliency, unique_saliency, lambda, weight, gradient, edited_saliency, logit;
+  Tensor saliency, unique_saliency, lambda, weight, gradient, value, gate, logit;
 
   explicit Inputs(const test::RandomBatch& batch) : weight(test::convert(batch.weight, DType::float64)) {
     const std::int64_t networks = batch.table().network_count;
@@ -26,13 +26,15 @@ struct Inputs {
     lambda = positive({networks}, 3, 0.05);
     lambda.as<double>()[0] = 0.0;  // off
     gradient = test::random_tensor({batch.table().edge_count}, DType::float64, 4, 0.02);
-    edited_saliency = positive({networks, kFeatures}, 5, 0.05);
+    value = test::random_tensor({networks, kFeatures}, DType::float64, 5, 0.05);  // of either sign
+    gate = Tensor({networks, kFeatures}, DType::float64);
+    for (std::int64_t i = 0; i < gate.count(); ++i) gate.as<double>()[i] = i % 3 == 0 ? 0.0 : 1.0;
     logit = test::random_tensor({networks * kFeatures}, DType::float64, 6, 6.0);
   }
   Inputs as(DType dtype) const {
     Inputs result = *this;
     for (Tensor* x : {&result.saliency, &result.unique_saliency, &result.lambda, &result.weight, &result.gradient,
-                      &result.edited_saliency, &result.logit})
+                      &result.value, &result.gate, &result.logit})
       *x = test::convert(*x, dtype);
     return result;
   }
@@ -51,7 +53,8 @@ std::vector<Tensor> run(const kernels::BlockTable& table, const Inputs& in, bool
                                   .lambda = in.lambda,
                                   .weight = when(in.weight),
                                   .gradient = when(in.gradient),
-                                  .edited_saliency = when(in.edited_saliency),
+                                  .value = when(in.value),
+                                  .feature_gate = when(in.gate),
                                   .logit = when(in.logit),
                                   .feature = out[0],
                                   .prior = out[1]},
@@ -84,13 +87,16 @@ TEST_CASE("feature_gate_features agree with their definition") {
           gain -= in.gradient.as<double>()[k] * in.weight.as<double>()[k];
         }
       }
-      prior.push_back(clamp((s + u) / 2 - std::log(lambda), 8));
-      const double edited = std::log(3 * in.edited_saliency.as<double>()[n * kFeatures + f] + 1e-6) / 3 + 1;
-      feature.insert(feature.end(),
-                     {s / 3 + 1, prior.back() / 3, std::log(saliency[f] / mean + 1e-4) / 3,
-                      refining ? clamp(in.logit.as<double>()[n * kFeatures + f], 6) / 3 : 0.0, refining ? edited : 0.0,
-                      refining ? std::asinh(gain * 3 / lambda) : 0.0, std::log(inputs + 1) / 2, refining ? 1.0 : 0.0,
-                      u / 3 + 1, clamp(u - std::log(lambda), 8) / 3});
+      const double first = clamp((s + u) / 2 - std::log(lambda), 8);
+      const double v = std::log(3 * std::max(in.value.as<double>()[n * kFeatures + f], 0.0) + 1e-6);
+      const double measured = clamp(v - std::log(lambda), 8), open = in.gate.as<double>()[n * kFeatures + f] > 0.5;
+      prior.push_back(refining ? measured : first);
+      feature.insert(
+          feature.end(),
+          {s / 3 + 1, first / 3, std::log(saliency[f] / mean + 1e-4) / 3,
+           refining ? clamp(in.logit.as<double>()[n * kFeatures + f], 6) / 3 : 0.0, refining ? v / 3 + 1 : 0.0,
+           refining ? std::asinh(gain * 3 / lambda) : 0.0, std::log(inputs + 1) / 2, refining ? 1.0 : 0.0, u / 3 + 1,
+           clamp(u - std::log(lambda), 8) / 3, refining ? measured / 3 : 0.0, refining ? 2 * open - 1 : 0.0});
     }
   }
   for (const DType dtype : {DType::float32, DType::float64}) {
@@ -126,8 +132,8 @@ TEST_CASE("feature_gate_features name what does not fit") {
   wrong.lambda = Tensor({3}, DType::float64);
   CHECK_THROWS_WITH(run(batch.table(), wrong, false), Catch::Contains("`lambda` of shape (2), got (3)"));
   wrong = Inputs(batch);
-  wrong.edited_saliency = Tensor({2, 4}, DType::float64);
-  CHECK_THROWS_WITH(run(batch.table(), wrong, true), Catch::Contains("`edited_saliency` of shape (2, 3), got (2, 4)"));
+  wrong.value = Tensor({2, 4}, DType::float64);
+  CHECK_THROWS_WITH(run(batch.table(), wrong, true), Catch::Contains("`value` of shape (2, 3), got (2, 4)"));
   wrong = Inputs(batch);
   wrong.logit = Tensor({5}, DType::float64);
   CHECK_THROWS_WITH(run(batch.table(), wrong, true), Catch::Contains("`logit` of shape (6), got (5)"));

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "engine/error.hpp"
-#include "metanet/graph/predict.hpp"
-#include "requirements/metric/utility.hpp"
+#include "test/requirements/toy_audit.hpp"
 #include "test/support/random_networks.hpp"
 
 using namespace amend;
@@ -15,63 +14,6 @@ using namespace amend::test;
 using Catch::Contains;
 
 namespace {
-
-constexpr std::int64_t kRows = 400;
-
-/// Three features (4 inputs), two attributes; labels follow the first input.
-Dataset make_dataset() {
-  Dataset dataset{.name = "toy", .fingerprint = "abc"};
-  dataset.features = {{.name = "age", .first_input = 0, .input_count = 1},
-                      {.name = "sex", .kind = ColumnKind::categorical, .first_input = 1, .input_count = 2},
-                      {.name = "hours", .first_input = 3, .input_count = 1}};
-  dataset.inputs = 4;
-  dataset.sensitive = {{"sex", {"Female", "Male"}}, {"race", {"A", "B", "C"}}};
-  Rows& rows = dataset.audit;
-  rows.count = kRows;
-  const Tensor x = random_tensor({kRows, 4}, DType::float32, 3);
-  rows.input.assign(x.as<float>(), x.as<float>() + x.count());
-  rows.sensitive.resize(2);
-  for (std::size_t row = 0; row < kRows; ++row) {
-    rows.label.push_back(rows.input[row * 4] + 0.5f * rows.input[row * 4 + 3] > 0.0f);
-    rows.sensitive[0].push_back(static_cast<std::int32_t>(row % 2));
-    rows.sensitive[1].push_back(row < 6 ? 2 : static_cast<std::int32_t>(row / 2 % 2));
-  }
-  return dataset;
-}
-
-/// Answers class 1 when `age * a + hours * h > 0`; the sex columns have weight `sex`.
-SubjectNetwork linear_rule(const std::string& name, float a, float sex, float h) {
-  return {.name = name,
-          .widths = {4, 2},
-          .activation = Activation::relu,
-          .weights = {0, 0, 0, 0, a, sex, -sex, h},
-          .biases = {0, 0}};
-}
-
-Population make_population(std::vector<SubjectNetwork> networks) {
-  Population population{.dataset_name = "toy", .dataset_fingerprint = "abc", .networks = std::move(networks)};
-  population.split.assign(population.networks.size(), PopulationSplit::test);
-  return population;
-}
-
-Population originals() {
-  return make_population(
-      {linear_rule("one", 2, 0.1f, 1), linear_rule("two", 2, 0.1f, 1), linear_rule("three", 2, 0.1f, 1)});
-}
-
-/// `one` loses the useless feature, `two` a useful one, `three` nothing; in another order than the originals.
-Population edits() {
-  return make_population(
-      {linear_rule("three", 2, 0.1f, 1), linear_rule("one", 2, 0, 1), linear_rule("two", 2, 0.1f, 0)});
-}
-
-const NetworkAudit& find(const AuditReport& report, const std::string& name) {
-  return *std::find_if(report.networks.begin(), report.networks.end(), [&](const auto& n) { return n.name == name; });
-}
-
-const MetricSummary& find(const std::vector<MetricSummary>& metrics, const std::string& name) {
-  return *std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.metric == name; });
-}
 
 /// Accuracy on the audit rows, counted here.
 double hand_accuracy(const Dataset& dataset, const SubjectNetwork& network) {
@@ -163,48 +105,13 @@ TEST_CASE("the audit measures fairness over every attribute and, when asked, the
   CHECK_THAT(race.metrics.front().note, Contains("without C"));
 
   options.attributes = {"race"};
+  CHECK_THROWS_WITH(audit(originals(), edits(), dataset, options), Contains("--intersection: needs two"));
+  options.intersection = false;
   CHECK(audit(originals(), edits(), dataset, options).groupings.size() == 1);
+  options.attributes = {"race", "race"};
+  CHECK_THROWS_WITH(audit(originals(), edits(), dataset, options), Contains("--sensitive: `race` is named twice"));
   options.attributes = {"ethnicity"};
   CHECK_THROWS_AS(audit(originals(), edits(), dataset, options), InputError);
-}
-
-TEST_CASE("limits name what breaks them") {
-  const Dataset dataset = make_dataset();
-  AuditOptions options;
-  options.limits.max_accuracy_drop = 0.02;
-  options.limits.max_features = 2;
-  options.limits.max_nonzero_share = 0.6;
-  const AuditReport report = audit(originals(), edits(), dataset, options);
-  std::vector<std::string> broken;
-  for (const Violation& violation : report.violations) broken.push_back(violation.limit + " " + violation.subject);
-  CHECK(broken == std::vector<std::string>{"max_accuracy_drop two", "max_features three"});
-  CHECK(report.violations[0].value == find(report, "two").accuracy_drop);
-  CHECK(report.violations[0].bound == 0.02);
-
-  options.scope = LimitScope::population_mean;
-  const AuditReport mean = audit(originals(), edits(), dataset, options);
-  REQUIRE(mean.violations.size() == 1 + (find(mean.metrics, "accuracy_drop").mean > 0.02));
-  CHECK(mean.violations.back().limit == "max_features");
-  CHECK(mean.violations.back().subject == "mean of 3 networks");
-
-  // A limit that cannot be shown to be met is not met.
-  AuditOptions strict;
-  strict.attributes = {"race"};
-  strict.minimum_rows = 1000;
-  strict.limits.max_equalised_odds = 1.0;
-  const AuditReport unknown = audit(originals(), edits(), dataset, strict);
-  REQUIRE(unknown.violations.size() == 3);
-  CHECK_FALSE(unknown.violations[0].value);
-  CHECK_THAT(unknown.violations[0].note, Contains("insufficient evidence"));
-  CHECK_FALSE(find(unknown.groupings[0].metrics, "equalised_odds_difference").networks);
-  CHECK(to_json(unknown)["fairness"]["race"]["metrics"]["equalised_odds_difference"]["mean"].is_null());
-  CHECK_THAT(format_table(unknown), Contains("for lack of evidence"));
-
-  Dataset plain = make_dataset();
-  plain.sensitive.clear();
-  plain.audit.sensitive.clear();
-  strict.attributes.clear();
-  CHECK_THROWS_AS(audit(originals(), edits(), plain, strict), InputError);
 }
 
 TEST_CASE("the audit refuses what does not belong together") {
@@ -273,7 +180,7 @@ TEST_CASE("reports fit the terminal and the JSON holds the same numbers") {
   CHECK(nlohmann::ordered_json::parse(json.dump()) == json);
 
   for (int width : {72, 80, 100, 140}) {
-    const std::string table = format_table(report, width);
+    const std::string table = format_table(report, {.width = width});
     std::istringstream lines(table);
     for (std::string line; std::getline(lines, line);)
       if (line.find("without") == std::string::npos) {
@@ -281,15 +188,51 @@ TEST_CASE("reports fit the terminal and the JSON holds the same numbers") {
         CHECK(static_cast<int>(line.size()) <= width);
       }
     CHECK_THAT(table, Contains("1 of 3 networks lose more than one point"));
-    CHECK_THAT(table, Contains("NOT MET  max_accuracy_drop 0.02: 1 broken"));
-    CHECK_THAT(table, Contains("met      max_divergence 0.69"));
+    CHECK_THAT(table, Contains("NOT MET  --max-accuracy-drop 2 (points): 1 broken, worst " +
+                               rounded(100.0 * find(report, "two").accuracy_drop, 2) + " by two"));
+    CHECK_THAT(table, Contains("met      --max-divergence 0.69 (nats)"));
     CHECK_THAT(table, Contains("too few rows"));
     CHECK(table.find('\x1b') == std::string::npos);
   }
-  CHECK_THAT(format_table(report, 100, true), Contains("\x1b["));
+  CHECK_THAT(format_table(report, {.color = true}), Contains("\x1b["));
 
   const AuditReport single =
       audit(make_population({originals().networks[1]}), make_population({edits().networks[2]}), dataset);
-  CHECK_THAT(format_table(single), Contains("Audit of network `two`"));
+  const std::string table = format_table(single);
+  CHECK_THAT(table, Contains("Audit of network `two`") && !Contains("  lost, points"));
   CHECK_FALSE(find(single.metrics, "accuracy").interval);
+  // Intervals over the rows, beside the value they belong to.
+  const auto check_row = [&](const std::string& label, double value, const Interval& interval, int decimals) {
+    const std::size_t begin = table.find("\n  " + label + "  ");
+    REQUIRE(begin != std::string::npos);
+    const std::string row = table.substr(begin + 1, table.find('\n', begin + 1) - begin - 1);
+    INFO(row);
+    CHECK_THAT(row, Contains("  " + rounded(value, decimals) + "  "));
+    CHECK(row.ends_with("  " + rounded(interval.low, decimals) + " .. " + rounded(interval.high, decimals)));
+  };
+  const auto percent = [](const Interval& share) { return Interval{100.0 * share.low, 100.0 * share.high}; };
+  const NetworkAudit& two = single.networks[0];
+  const Estimate& odds = two.fairness[0].edited.equalised_odds_difference;
+  check_row("accuracy, %", 100.0 * two.accuracy, percent(two.accuracy_interval), 2);
+  check_row("accuracy lost, points", 100.0 * two.accuracy_drop, percent(two.accuracy_drop_interval), 2);
+  check_row("Jensen-Shannon, nats", two.divergence, two.divergence_interval, 4);
+  check_row("equalised odds", *odds.value, *odds.interval, 3);
+}
+
+TEST_CASE("the table lists as many networks as asked for, with every requirement's metric") {
+  const AuditReport report = audit(originals(), edits(), make_dataset());
+  const auto listed = [&](std::size_t networks) {
+    const std::string table = format_table(report, {.width = 140, .networks = networks});
+    const std::size_t end = table.find("Fairness over");
+    const std::string rows = table.substr(table.find("  lost, points  "), end - table.find("  lost, points  "));
+    return static_cast<int>(std::count(rows.begin(), rows.end(), '\n')) - 2;
+  };
+  CHECK(listed(1) == 1);
+  CHECK(listed(2) == 2);
+  CHECK(listed(3) == 3);
+  CHECK(listed(100) == 3);
+  const std::string table = format_table(report, {.width = 140, .networks = 1});
+  CHECK_THAT(table, Contains("The network that loses most accuracy"));
+  for (const char* column : {"lost, points", "JS, nats", "features", "weights, %", "odds, sex", "odds, race"})
+    CHECK_THAT(table, Contains(column));
 }

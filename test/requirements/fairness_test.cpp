@@ -113,8 +113,20 @@ TEST_CASE("a small group is insufficient evidence, never 0") {
   CHECK(metrics.groups[3].accuracy.note == "no rows");
   // Without c the true-positive rates are 3/4 and 3/5; with it the gap would be 3/4.
   CHECK(*metrics.equal_opportunity_difference.value == Approx(0.15));
-  CHECK_THAT(metrics.equal_opportunity_difference.note, Catch::Contains("without c (only 19 rows with label 1"));
+  CHECK_THAT(metrics.equal_opportunity_difference.note,
+             Catch::Contains("without c: only 19 rows with label 1, minimum 20"));
   CHECK_THAT(metrics.equal_opportunity_difference.note, Catch::Contains("without nobody"));
+  // What a gap leaves out is left out of everything made of it; the false-positive rate of c is known.
+  const std::vector<std::string> both{"c", "nobody"}, nobody{"nobody"};
+  CHECK(metrics.equal_opportunity_difference.left_out == both);
+  CHECK(metrics.demographic_parity_difference.left_out == nobody);
+  for (const Estimate* odds : {&metrics.equalised_odds_difference, &metrics.equalised_odds_sum,
+                               &metrics.equalised_odds_mean, &metrics.equalised_odds_pairwise}) {
+    CHECK(odds->left_out == both);
+    CHECK(odds->partial());
+  }
+  CHECK(measure(sample, names, 19).equalised_odds_difference.left_out == nobody);
+  CHECK_FALSE(measure(reference_sample(), kGroups, 1).equalised_odds_difference.partial());
   CHECK(*metrics.demographic_parity_difference.value == Approx(50.0 / 80));
   CHECK(*measure(sample, names, 19).equal_opportunity_difference.value == Approx(0.75));
   // However low the minimum, a rate over no rows does not exist.

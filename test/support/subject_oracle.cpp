@@ -5,7 +5,8 @@
 
 namespace amend::test {
 
-SubjectOracle::SubjectOracle(const SubjectNetwork& network, const double* x) : network_(network) {
+SubjectOracle::SubjectOracle(const SubjectNetwork& network, const double* x, const std::vector<double>& shift)
+    : network_(network) {
   activation.emplace_back(x, x + network.widths.front());
   slope.emplace_back(activation[0].size(), 1.0);
   for (int layer = 0; layer < network.layers(); ++layer) {
@@ -14,6 +15,7 @@ SubjectOracle::SubjectOracle(const SubjectNetwork& network, const double* x) : n
     std::vector<double> a, d;
     for (int i = 0; i < out; ++i) {
       double pre = network.biases[static_cast<std::size_t>(network.bias_offset(layer) + i)];
+      if (layer == 0 && !shift.empty()) pre += shift[static_cast<std::size_t>(i)];
       for (std::size_t j = 0; j < source.size(); ++j)
         pre += source[j] * network.weights[static_cast<std::size_t>(network.weight_offset(layer)) +
                                            static_cast<std::size_t>(i) * source.size() + j];

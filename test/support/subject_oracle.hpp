@@ -11,7 +11,8 @@ struct SubjectOracle {
   std::vector<std::vector<double>> activation;  // [layer][neuron]; layer 0 is x, the last the logits
   std::vector<std::vector<double>> slope;       // [layer][neuron]; 1 at the logits
 
-  SubjectOracle(const SubjectNetwork& network, const double* x);
+  /// `shift`, if any, is added to the biases of the first layer.
+  SubjectOracle(const SubjectNetwork& network, const double* x, const std::vector<double>& shift = {});
 
   /// Gradient of sum_c seed[c] * logit_c by what enters each neuron, [layer][neuron]; layer 0 by x.
   std::vector<std::vector<double>> gradient(const std::vector<double>& seed) const;

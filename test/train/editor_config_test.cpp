@@ -136,7 +136,8 @@ TEST_CASE("an unknown key is an error that names the nearest") {
 TEST_CASE("requirements of an editor configuration: at least one, with a range above 0") {
   for (const char* none : {"training: {steps: 1}\n", "requirements: {}\n", "requirements:\n"})
     CHECK_THAT(test::input_error([&] { parse(none); }), Catch::Contains("expected at least one requirement"));
-  for (const char* range : {"[0, 1]", "[-1, 1]", "[2, 1]", "0.1", "[1, 1]", "[1, 2, 3]", "much"})
+  for (const char* range : {"[0, 1]", "[1e-200, 1e-150]", "[1e-10, 1]", "[1, 1001]", "[-1, 1]", "[2, 1]", "0.1",
+                            "[1, 1]", "[1, 2, 3]", "much"})
     CHECK_THAT(test::input_error([&] { parse(std::string("requirements:\n  pruning: {lambda: ") + range + "}\n"); }),
                Catch::StartsWith("editor.yaml: requirements.pruning.lambda"));
 }

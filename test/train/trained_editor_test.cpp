@@ -108,7 +108,61 @@ TEST_CASE("what is wrong with an editor file is said with its name") {
   CHECK_THAT(described([](nlohmann::json& d) { d["inputs"] = 9; }), Catch::Contains("of shape"));
   CHECK_THAT(described([](nlohmann::json& d) { d["config"] = "requirements: {prunning: {}}"; }),
              Catch::Contains("pruning"));
+  for (const nlohmann::json& size : {nlohmann::json(4294967303), nlohmann::json(7.5), nlohmann::json(-7)})
+    CHECK_THAT(described([&](nlohmann::json& d) { d["inputs"] = size; }),
+               Catch::Contains("expected a size as `inputs`"));
+  // Refused before 64 GB are asked for.
+  for (const char* key : {"inputs", "outputs"})
+    CHECK_THAT(described([&](nlohmann::json& d) { d[key] = 2'000'000'000; }),
+               Catch::Contains("expected tensor `node_entry` of shape"));
+  CHECK_THAT(described([](nlohmann::json& d) { d["features"] = nlohmann::json::array(); }),
+             Catch::Contains("contradicts itself"));
+  CHECK_THAT(described([](nlohmann::json& d) { d["lambda"] = {{1e-200, 1e-150}}; }), Catch::Contains("lambda ranges"));
+  CHECK_THAT(described([](nlohmann::json& d) { d["provenance"] = 5; }), Catch::Contains("`provenance`"));
   CHECK_THAT(described([](nlohmann::json& d) { d = nlohmann::json::array(); }), Catch::Contains("expected the key"));
+}
+
+TEST_CASE("an editor file that lies about its dataset is refused when the two meet") {
+  const Dataset dataset = test::small_dataset();
+  const test::TemporaryFolder folder;
+  const std::filesystem::path file = folder / "editor.safetensors";
+  save_editor(
+      test::small_editor({.requirements = {"equalised_odds"}, .input_embedding = false}, dataset, DType::float32),
+      file);
+  const SafetensorsFile contents = load_safetensors(file);
+  const auto error = [&](const char* key, const nlohmann::json& value) {
+    SafetensorsFile other = contents;
+    nlohmann::json description = nlohmann::json::parse(other.metadata.at("amend.editor"));
+    if (key[0] != '\0') description[key] = value;
+    other.metadata["amend.editor"] = description.dump();
+    save_safetensors(file, other);
+    return test::input_error([&] {
+      TrainedEditor trained = load(file);
+      BatchEditor(trained, dataset);
+    });
+  };
+  CHECK(error("", {}).empty());
+  const std::string where = "editor for `small`: ";
+  CHECK(error("inputs", 9) == where +
+                                  "it reads networks of 9 inputs and 2 outputs, but small.yaml has 7 inputs and 2 "
+                                  "classes");
+  CHECK_THAT(error("outputs", 3), Catch::StartsWith(where) && Catch::Contains("3 outputs"));
+  CHECK_THAT(error("features", {"a", "b"}), Catch::StartsWith(where) && Catch::Contains("2 features"));
+  CHECK_THAT(error("features", {"a", "b", "level", "c", "e"}), Catch::Contains("5 features"));
+  CHECK(error("sensitive", {"grup"}) ==
+        where + "sensitive: the dataset `small` has no sensitive attribute `grup`; did you mean `group`?");
+  CHECK_THAT(error("sensitive", {"group", "group"}), Catch::Contains("each attribute once"));
+  CHECK(error("sensitive", nlohmann::json::array()) ==
+        file.string() + ": its description contradicts itself: fairness without a sensitive attribute");
+}
+
+TEST_CASE("an editor whose dataset has a path that is not UTF-8 is saved") {
+  const Dataset dataset = test::small_dataset();
+  const test::TemporaryFolder folder;
+  TrainedEditor trained = test::small_editor({.requirements = {"pruning"}}, dataset, DType::float32);
+  trained.dataset_source = "/data/\xff.yaml";
+  save_editor(trained, folder / "editor.safetensors");
+  CHECK(load(folder / "editor.safetensors").dataset_source == "/data/\xEF\xBF\xBD.yaml");
 }
 
 TEST_CASE("an editor says which requirements it knows") {
@@ -131,6 +185,10 @@ TEST_CASE("an untrained editor takes sizes, ranges and attributes from dataset a
   CHECK(trained.config.shape.features == 5);
   CHECK(trained.config.lambda == std::vector<LambdaRange>{{0.002, 0.2}, {0.01, 1.0}});
   CHECK(trained.config.sensitive == std::vector<std::string>{"group"});
+  EditorConfig config = test::small_config({.requirements = {"pruning"}});
+  config.sensitive = {"nonsense"};
+  CHECK_THAT(test::input_error([&] { make_editor(config, dataset, make_requirements, DType::float32, Device::cpu()); }),
+             Catch::StartsWith("small.yaml: sensitive: the dataset `small` has no sensitive attribute `nonsense`"));
   dataset.sensitive.clear();
   CHECK_THAT(
       test::input_error([&] { test::small_editor({.requirements = {"equalised_odds"}}, dataset, DType::float32); }),
