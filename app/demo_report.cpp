@@ -68,15 +68,13 @@ DemoVerdict verdict(const DemoReport& report) {
     result.sentence = fmt::format(
         "The edit did not make these networks fairer at an acceptable accuracy (gap {:.3f} before, {:.3f} after), but "
         "with {:.0f}% of their weights {} networks that the editor had never seen answer more like before than "
-        "networks "
-        "pruned to the same size the usual way: {:.4f} nats away instead of {:.4f}.",
+        "networks pruned to the same size the usual way: {:.4f} nats away instead of {:.4f}.",
         before.gap, after.gap, 100.0 * alone->edited.nonzero_share, report.networks, alone->edited.divergence,
         alone->baseline.divergence);
   else
     result.sentence = fmt::format(
         "The edit did not help: with {:.0f}% of their weights the networks have {:.1f}% accuracy and a gap of {:.3f}; "
-        "pruned "
-        "to the same size the usual way, {:.1f}% and {:.3f}.",
+        "pruned to the same size the usual way, {:.1f}% and {:.3f}.",
         100.0 * after.nonzero_share, 100.0 * after.accuracy, after.gap, 100.0 * baseline.accuracy, baseline.gap);
   return result;
 }
@@ -102,8 +100,7 @@ std::string format_report(const DemoReport& report) {
   const double total = report.population_seconds + report.editor_seconds + report.audit_seconds;
   out += fmt::format(
       "\n{:.1f} s in all: {:.1f} s for the population, {:.1f} s for one editor ({} networks to learn from), {:.1f} s "
-      "to edit "
-      "and audit; an edit takes {:.1f} ms.\n\n",
+      "to edit and audit; an edit takes {:.1f} ms.\n\n",
       total, report.population_seconds, report.editor_seconds, report.trained_on, report.audit_seconds,
       report.edit_milliseconds);
   return out + verdict(report).sentence + "\n";
