@@ -31,11 +31,12 @@ struct FeatureAblation {
 AMEND_DECLARE_KERNEL(feature_ablation, FeatureAblation)
 
 /// Turns the divergence with each feature changed into what having it open saves: value - divergence where it is open,
-/// divergence - value where it is closed.
+/// divergence - value where it is closed; times the network's coefficient, if any.
 struct FeatureValue {
-  TensorView gate;        // (networks, features)
-  TensorView divergence;  // (networks): with no feature changed
-  TensorView value;       // in and out (networks, features)
+  TensorView gate;         // (networks, features)
+  TensorView divergence;   // (networks): with no feature changed
+  TensorView coefficient;  // (networks), optional: 1
+  TensorView value;        // in and out (networks, features)
 };
 AMEND_DECLARE_KERNEL(feature_value, FeatureValue)
 

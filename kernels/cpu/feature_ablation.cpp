@@ -164,13 +164,17 @@ void feature_value(const FeatureValue& args, Stream) {
         to_string(args.gate.shape));
   const std::int64_t networks = args.gate.extent(0), features = args.gate.extent(1);
   expect("feature_value", "divergence", args.divergence, {networks}, args.gate.dtype);
+  if (args.coefficient) expect("feature_value", "coefficient", args.coefficient, {networks}, args.gate.dtype);
   expect("feature_value", "value", args.value, args.gate.shape, args.gate.dtype);
   dispatch_float("feature_value", args.gate.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *gate = args.gate.as<T>(), *divergence = args.divergence.as<T>();
     T* value = args.value.as<T>();
-    for (std::int64_t i = 0; i < networks * features; ++i)
-      value[i] = gate[i] > T(0.5) ? value[i] - divergence[i / features] : divergence[i / features] - value[i];
+    for (std::int64_t i = 0; i < networks * features; ++i) {
+      const std::int64_t n = i / features;
+      const T saved = gate[i] > T(0.5) ? value[i] - divergence[n] : divergence[n] - value[i];
+      value[i] = args.coefficient ? args.coefficient.as<T>()[n] * saved : saved;
+    }
   });
 }
 

@@ -131,6 +131,15 @@ void TrainingStep::add_loss(Variable term, double scale, std::int64_t requiremen
   terms_.total = terms_.total ? op::add(tape_, terms_.total, part) : part;
 }
 
+/// scale * weight_b of every network.
+TensorView TrainingStep::coefficients(double scale) {
+  const auto networks = static_cast<std::int64_t>(batch_->weight.size());
+  const TensorView result = arena_.tensor({networks}, DType::float32);
+  for (std::int64_t n = 0; n < networks; ++n)
+    result.as<float>()[n] = static_cast<float>(scale * batch_->weight[static_cast<std::size_t>(n)]);
+  return result;
+}
+
 /// The slope of the divergence along straight-through feature gates: what closing an open feature costs, or opening a
 /// closed one saves, measured (Titsias and Lazaro-Gredilla, *Local expectation gradients for black box variational
 /// inference*, NIPS 2015).
@@ -153,11 +162,11 @@ void TrainingStep::add_feature_slope(const EditorInputs& inputs, const EditorPas
                              .feature_offset = inputs.feature_offset,
                              .divergence = value},
                             tape_.stream());
-  kernels::feature_value({.gate = pass.feature_gate.value(), .divergence = divergence.value(), .value = value},
+  kernels::feature_value({.gate = pass.feature_gate.value(),
+                          .divergence = divergence.value(),
+                          .coefficient = coefficients(-scale),
+                          .value = value},
                          tape_.stream());
-  for (std::int64_t n = 0; n < shape[0]; ++n)
-    for (std::int64_t f = 0; f < shape[1]; ++f)
-      value.as<float>()[n * shape[1] + f] *= static_cast<float>(-scale * batch_->weight[static_cast<std::size_t>(n)]);
   terms_.total = op::attach_gradient(tape_, terms_.total, pass.feature_gate, value);
 }
 

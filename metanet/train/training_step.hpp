@@ -77,6 +77,7 @@ class TrainingStep {
 
  private:
   void add_loss(Variable term, double scale, std::int64_t requirement);
+  TensorView coefficients(double scale);
   void add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
                          const TensorView& original, Variable divergence, double scale);
 

@@ -199,6 +199,11 @@ TEST_CASE("feature_value is what having a feature open saves") {
                value = test::make_tensor({2, 2}, DType::float64, {0.75, 0.125, 0.0, 0.25});
   kernels::feature_value({.gate = gate, .divergence = divergence, .value = value}, Stream{});
   CHECK(test::values(value) == std::vector<double>{0.5, 0.125, 0.5, -0.25});
+  const Tensor coefficient = test::make_tensor({2}, DType::float64, {2.0, -4.0}),
+               scaled = test::make_tensor({2, 2}, DType::float64, {0.75, 0.125, 0.0, 0.25});
+  kernels::feature_value({.gate = gate, .divergence = divergence, .coefficient = coefficient, .value = scaled},
+                         Stream{});
+  CHECK(test::values(scaled) == std::vector<double>{1.0, 0.25, -2.0, 1.0});
 }
 
 TEST_CASE("feature_ablation names what does not fit") {
