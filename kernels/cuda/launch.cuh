@@ -4,6 +4,8 @@
 // and in the tests by the C++ compiler, where they are `emulated_cuda::<name>` and run on the CPU, thread for thread
 // (test/support/cuda_emulation/device.hpp, which brings its own version of what stands between the #ifdef below).
 
+#include <limits>
+
 #include "kernels/arguments.hpp"
 
 #ifdef __CUDACC__
@@ -80,6 +82,12 @@ __global__ void __launch_bounds__(kThreads) element_kernel(std::int64_t count, B
 template <class Body>
 void for_elements(std::int64_t count, Stream stream, const Body& body) {
   launch(element_kernel<Body>, grid_of(ceil_div(count, kThreads)), dim3(kThreads), 0, stream, count, body);
+}
+
+/// What an argument that the host cannot check makes of a result.
+template <class T>
+__device__ inline T not_a_number() {
+  return std::numeric_limits<T>::quiet_NaN();
 }
 
 /// The segment that holds `row`: the last one that starts at or before it and is not empty.
