@@ -35,8 +35,12 @@ void forward(const FeaturePool& a, Stream stream) {
   T* y = a.y.as<T>();
   for_elements(a.y.count(), stream, [=] __device__(std::int64_t i) {
     T sum = T(0);
-    pool.for_inputs(i, [&](std::int64_t at, std::int32_t count) { sum += x[at] / static_cast<T>(count); });
-    y[i] = sum;
+    std::int32_t inputs = 1;
+    pool.for_inputs(i, [&](std::int64_t at, std::int32_t count) {
+      sum += x[at];
+      inputs = count;
+    });
+    y[i] = sum / static_cast<T>(inputs);
   });
 }
 
