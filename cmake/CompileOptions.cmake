@@ -9,13 +9,21 @@ if(CCACHE)
 endif()
 
 add_library(amend_compile_options INTERFACE)
-target_compile_options(amend_compile_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
+# nvcc hands the warnings on to g++ for host code; -Wpedantic would complain of the code nvcc generates.
+target_compile_options(amend_compile_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-Wno-missing-field-initializers
+    # Device lambdas, and constexpr functions of the standard library in device code (std::array, std::bit_cast).
+    --extended-lambda --expt-relaxed-constexpr
+    # Registers, shared memory and spills of every kernel: scripts/cuda_compile keeps them, scripts/cuda_resources reads.
+    -Xptxas=-v>)
+target_compile_options(amend_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
   -Wno-restrict  # g++ 12 warns of its own string concatenation (GCC bug 105651)
   -Wno-missing-field-initializers  # designated initialisers leave optional arguments out
   # Lets loops over expf-like maths vectorise. NaN and infinity keep their meaning: no -ffast-math.
-  -fno-math-errno -fno-trapping-math)
+  -fno-math-errno -fno-trapping-math>)
 if(AMEND_NATIVE)
-  target_compile_options(amend_compile_options INTERFACE -march=native)
+  target_compile_options(amend_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
 endif()
 if(AMEND_SANITIZE)
   target_compile_options(amend_compile_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
@@ -23,4 +31,5 @@ if(AMEND_SANITIZE)
   target_link_options(amend_compile_options INTERFACE -fsanitize=address,undefined)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")  # the sanitizers' build: quick to compile, with lines in reports

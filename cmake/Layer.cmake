@@ -1,10 +1,11 @@
 # amend_layer(<folder> [PUBLIC libs...] [PRIVATE libs...] [EXCLUDE files...])
 #
-# One static library per folder: amend_<folder>, of every .cpp below it. Folders named cuda are left out of a build
-# without CUDA. kernels/unavailable.cpp stands in for kernels without a CUDA twin with stubs that throw.
+# One static library per folder: amend_<folder>, of every .cpp and .cu below it. Folders named cuda are left out of a
+# build without CUDA.
 function(amend_layer folder)
   cmake_parse_arguments(LAYER "" "" "PUBLIC;PRIVATE;EXCLUDE" ${ARGN})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp
+    ${PROJECT_SOURCE_DIR}/${folder}/*.cu)
   foreach(file IN LISTS LAYER_EXCLUDE)
     list(REMOVE_ITEM sources ${PROJECT_SOURCE_DIR}/${file})
   endforeach()

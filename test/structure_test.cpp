@@ -155,6 +155,20 @@ TEST_CASE("every stem owns its files", "[structure]") {
   }
 }
 
+TEST_CASE("every CUDA twin belongs to a stem and is compared with the CPU", "[structure]") {
+  std::vector<std::string> tests;
+  for (const auto& entry : fs::directory_iterator(kRoot / "test/cuda"))
+    for (const std::string& line : read_lines(entry.path().lexically_relative(kRoot))) tests.push_back(line);
+  for (const auto& entry : fs::directory_iterator(kRoot / "kernels/cuda")) {
+    if (entry.path().extension() != ".cu") continue;
+    const fs::path header = fs::path("kernels") / (entry.path().stem().string() + ".hpp");
+    if (!fs::exists(kRoot / header)) FAIL_CHECK(entry.path() << " has no header " << header);
+    for (const std::string& line : read_lines(header))
+      if (line.starts_with("AMEND_DECLARE_KERNEL(") && !any_line_starts_with(tests, "AMEND_TWINS" + line.substr(20)))
+        FAIL_CHECK("no test in test/cuda has AMEND_TWINS" << line.substr(20));
+  }
+}
+
 TEST_CASE("every tape rule belongs to a stem", "[structure]") {
   for (const fs::path& file : layer_files()) {
     if (file.parent_path() != "autograd/op" || file.extension() != ".cpp") continue;

@@ -36,11 +36,6 @@ void forward(const Divergence& a) {
 }
 
 template <class T>
-T class_gradient(T p, T q) {
-  return T(0.5) * logarithm(T(2) * q / (p + q));
-}
-
-template <class T>
 void backward(const DivergenceGradient& g) {
   const Divergence& a = g.forward;
   const std::int64_t networks = a.logits_p.extent(0), rows = a.logits_p.extent(1), classes = a.logits_p.extent(2);
@@ -58,7 +53,7 @@ void backward(const DivergenceGradient& g) {
       for (std::int64_t r = 0; r < count; ++r) {
         const TwoClasses<T> p(zp[2 * r + 1] - zp[2 * r]), q(zq[2 * r + 1] - zq[2 * r]);
         const T d =
-            scale * q.first * q.second * (class_gradient(p.second, q.second) - class_gradient(p.first, q.first));
+            scale * q.first * q.second * (divergence_slope(p.second, q.second) - divergence_slope(p.first, q.first));
         grad[2 * r] -= d;
         grad[2 * r + 1] += d;
       }
@@ -71,7 +66,7 @@ void backward(const DivergenceGradient& g) {
       softmax(zq + r * classes, classes, q);
       T mean = T(0);
       for (std::int64_t c = 0; c < classes; ++c) {
-        p[c] = class_gradient(p[c], q[c]);
+        p[c] = divergence_slope(p[c], q[c]);
         mean += q[c] * p[c];
       }
       for (std::int64_t c = 0; c < classes; ++c) grad[r * classes + c] += scale * q[c] * (p[c] - mean);

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "kernels/cpu/tile.hpp"
-#include "kernels/math.hpp"
+#include "kernels/softmax_math.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -47,19 +47,6 @@ void mean_over_rows(std::int64_t networks, std::int64_t rows, T* mean, const Bod
   });
   for (std::int64_t b = 0; b < networks; ++b) mean[b] = sum_of(partial + b * tiles, tiles) / static_cast<T>(rows);
 }
-
-/// e^-|margin| and with it both probabilities of a two-class softmax, neither of them below the smallest normal number.
-template <class T>
-struct TwoClasses {
-  T first, second;  // probability of class 0 and of class 1
-  explicit TwoClasses(T margin) {
-    const T e = exponential(margin < T(0) ? margin : -margin), large = T(1) / (T(1) + e);
-    const T product = e * large, floor = std::numeric_limits<T>::min();
-    const T small = product < floor ? floor : product;
-    first = margin < T(0) ? large : small;
-    second = margin < T(0) ? small : large;
-  }
-};
 
 /// probability = softmax(z); returns log(sum(exp(z - max))) + max - z[label].
 template <class T>

@@ -6,18 +6,6 @@
 
 namespace amend::kernels::cpu {
 
-/// s h(t) / 4 of one class, with s = p + q, t = (p - q) / s: see divergence.cpp. Inlined, loops over rows vectorise.
-template <class T>
-[[gnu::always_inline]] inline T divergence_term(T p, T q) {
-  const T s = p + q, large = T(2) * p / s, small = T(2) * q / s, t = (p - q) / s, square = t * t;
-  // Near t = 0 the logarithms cancel; h(t) = sum_k t^(2k) / (k (2k - 1)). At |t| < 1/4 this many terms reach epsilon.
-  constexpr int kTerms = sizeof(T) == 4 ? 6 : 13;
-  T series = T(0);
-  for (int k = kTerms; k >= 1; --k) series = (series + T(1) / static_cast<T>(k * (2 * k - 1))) * square;
-  const T exact = large * logarithm(large) + small * logarithm(small);
-  return (square < T(0.0625) ? series : exact) * s * T(0.25);
-}
-
 /// divergence[r] between the softmax of row r of two (count, classes) matrices of logits. `buffer`: 2 classes elements.
 template <class T>
 void row_divergence(const T* logits_p, const T* logits_q, std::int64_t count, std::int64_t classes, T* buffer,

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the CPU kernels share: element-type dispatch, row tiles, scratch memory.
+// What the CPU kernels share: row tiles, scratch memory.
 
 #include <algorithm>
 #include <cstdint>
@@ -10,29 +10,9 @@
 
 #include "engine/memory.hpp"
 #include "engine/parallel.hpp"
-#include "kernels/kernel.hpp"
+#include "kernels/arguments.hpp"
 
 namespace amend::kernels::cpu {
-
-/// Calls `body(T{})` with T the element type: float or double.
-template <class Body>
-void dispatch_float(const char* operation, DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::float32: return body(float{});
-    case DType::float64: return body(double{});
-    default: fail(operation, "expected float32 or float64, got ", to_string(dtype));
-  }
-}
-
-/// Throws Error unless `view` has this shape and element type.
-inline void expect(const char* operation, const char* name, const TensorView& view, const Shape& shape, DType dtype) {
-  // Not `check`: it would build the texts, on the heap, for every argument of every call.
-  if (view.data == nullptr && shape.count() != 0) fail(operation, "`", name, "` is missing");
-  if (view.shape != shape)
-    fail(operation, "expected `", name, "` of shape ", to_string(shape), ", got ", to_string(view.shape));
-  if (view.dtype != dtype)
-    fail(operation, "expected `", name, "` of ", to_string(dtype), ", got ", to_string(view.dtype));
-}
 
 /// Memory of the calling thread that only grows: `slot` tells apart buffers that are alive at the same time.
 /// Uninitialised. A steady-state step finds all of it in place.

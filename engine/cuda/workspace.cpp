@@ -1,0 +1,58 @@
+#include "engine/cuda/workspace.hpp"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "engine/cuda/check.hpp"
+
+namespace amend::cuda {
+
+namespace {
+
+struct Buffer {
+  void* memory = nullptr;
+  std::size_t bytes = 0;
+};
+
+std::mutex mutex;
+std::map<void*, Buffer> buffers;  // by stream handle
+
+cudaStream_t handle_of(Stream stream) {
+  check(stream.device().is_cuda() && stream.handle() != nullptr, "workspace", "expected a CUDA stream with a handle");
+  return static_cast<cudaStream_t>(stream.handle());
+}
+
+}  // namespace
+
+void* workspace(Stream stream, std::size_t bytes) {
+  const cudaStream_t handle = handle_of(stream);
+  const std::lock_guard lock(mutex);
+  Buffer& buffer = buffers[handle];
+  if (buffer.bytes >= bytes) return buffer.memory;
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  AMEND_CUDA_CHECK(cudaStreamIsCapturing(handle, &capture));
+  check(capture == cudaStreamCaptureStatusNone, "workspace", bytes, " bytes are needed while a graph is captured, and ",
+        buffer.bytes, " are there: run the step once before");
+  const std::size_t wanted = std::max(bytes, buffer.bytes * 3 / 2);
+  void* memory = nullptr;
+  if (const cudaError_t status = cudaMallocAsync(&memory, wanted, handle); status != cudaSuccess) {
+    (void)cudaGetLastError();
+    fail("workspace", "out of memory: ", wanted, " bytes were asked for on ", to_string(stream.device()), " (",
+         cudaGetErrorString(status), ")");
+  }
+  if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
+  buffer = {memory, wanted};
+  return memory;
+}
+
+void release_workspace(Stream stream) {
+  const cudaStream_t handle = handle_of(stream);
+  const std::lock_guard lock(mutex);
+  const auto found = buffers.find(handle);
+  if (found == buffers.end()) return;
+  if (found->second.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(found->second.memory, handle));
+  buffers.erase(found);
+}
+
+}  // namespace amend::cuda

@@ -1,0 +1,145 @@
+// What the emulation must find.
+
+#include "test/support/cuda_emulation/device.hpp"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cuda/reduction.cuh"
+#include "test/support/op_run.hpp"
+
+namespace amend::kernels::emulated_cuda {
+namespace {
+
+struct Values {
+  double value[64];
+};
+
+/// Reverses 64 values; without the barrier a thread may read what its partner has yet to write.
+void reverse(double* x, bool barrier) {
+  Values& shared = shared_memory<Values>();
+  shared.value[threadIdx.x] = x[threadIdx.x];
+  if (barrier) __syncthreads();
+  x[threadIdx.x] = shared.value[63 - threadIdx.x];
+}
+
+/// Every round shifts the values through shared memory; the second barrier keeps a fast thread from overwriting.
+void shift(double* x, bool barrier) {
+  Values& shared = shared_memory<Values>();
+  for (int round = 0; round < 4; ++round) {
+    shared.value[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    x[threadIdx.x] = shared.value[(threadIdx.x + 1) % 64];
+    if (barrier) __syncthreads();
+  }
+}
+
+void half_of_the_block_waits(double*) {
+  if (threadIdx.x < 32) __syncthreads();
+}
+
+void waits_in_two_places(double*) {
+  if (threadIdx.x < 32) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+}
+
+void half_of_the_warp_shuffles(double* x) {
+  if (threadIdx.x % 2 == 0) x[0] = __shfl_xor_sync(kAllLanes, x[0], 2);
+}
+
+void some_lanes_are_named(double*) { __syncwarp(0xffff); }
+
+void warp_operations(double* x) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  const double own = static_cast<double>(threadIdx.x);
+  x[threadIdx.x] = __shfl_down_sync(kAllLanes, own, 3) + 1000.0 * __shfl_xor_sync(kAllLanes, own, 5) +
+                   1e6 * __shfl_sync(kAllLanes, own, 7) + 1e9 * (__ballot_sync(kAllLanes, lane < 4) == 15u);
+}
+
+void sums(double* x) {
+  const double sum = block_sum(static_cast<double>(threadIdx.x));
+  x[threadIdx.x] = sum + block_sum(1.0);
+}
+
+void counts_blocks_across(double* x) {
+  if (threadIdx.x == 0) x[blockIdx.x] = blockIdx.x ? 2 * x[blockIdx.x - 1] : 1;
+}
+
+std::vector<double> run(void (*kernel)(double*), unsigned grid = 1) {
+  std::vector<double> x(64);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
+  launch(kernel, dim3(grid), dim3(64), 0, Stream{}, x.data());
+  return x;
+}
+
+std::vector<double> run(void (*kernel)(double*, bool), bool barrier) {
+  std::vector<double> x(64);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
+  launch(kernel, dim3(1), dim3(64), 0, Stream{}, x.data(), barrier);
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("emulation: barriers and shared memory") {
+  const std::vector<double> reversed = run(reverse, true), shifted = run(shift, true);
+  for (std::size_t i = 0; i < 64; ++i) {
+    CHECK(reversed[i] == static_cast<double>(63 - i));
+    CHECK(shifted[i] == static_cast<double>((i + 4) % 64));
+  }
+}
+
+TEST_CASE("emulation: shared memory that is read too early is NaN") {
+  const std::vector<double> x = run(reverse, false);
+  CHECK(std::any_of(x.begin(), x.end(), [](double value) { return std::isnan(value); }));
+}
+
+TEST_CASE("emulation: a missing barrier shows between two schedules") {
+  const std::vector<double> first = run(shift, false);
+  const test::emulation::ScheduleSeed other(2);
+  CHECK(run(shift, false) != first);
+}
+
+TEST_CASE("emulation: a block that reads another one shows between two schedules") {
+  const std::vector<double> first = run(counts_blocks_across, 16);
+  const test::emulation::ScheduleSeed other(2);
+  CHECK(run(counts_blocks_across, 16) != first);
+}
+
+TEST_CASE("emulation: barriers that not all threads reach are errors") {
+  const auto error = [](void (*kernel)(double*)) { return test::error_of([&] { run(kernel); }); };
+  CHECK_THAT(error(half_of_the_block_waits), Catch::Contains("a barrier that not all threads reach") &&
+                                                 Catch::Contains("emulation_test.cpp:") &&
+                                                 Catch::Contains("has returned"));
+  CHECK_THAT(error(waits_in_two_places), Catch::Contains("a divergent barrier"));
+  CHECK_THAT(error(half_of_the_warp_shuffles), Catch::Contains("the warp operation of emulation_test.cpp:"));
+  CHECK_THAT(error(some_lanes_are_named), Catch::Contains("expected all lanes"));
+}
+
+TEST_CASE("emulation: warp operations and sums") {
+  const std::vector<double> x = run(warp_operations), y = run(sums);
+  for (std::size_t i = 0; i < 64; ++i) {
+    const std::size_t first = i / 32 * 32, lane = i % 32;
+    const double down = static_cast<double>(lane + 3 < 32 ? i + 3 : i),
+                 other = static_cast<double>(first + (lane ^ 5u));
+    CHECK(x[i] == down + 1000.0 * other + 1e6 * static_cast<double>(first + 7) + 1e9);
+    CHECK(y[i] == 63.0 * 32.0 + 64.0);
+  }
+}
+
+TEST_CASE("emulation: what a device would refuse") {
+  const auto error = [](unsigned threads, std::size_t shared) {
+    return test::error_of(
+        [&] { launch(sums, dim3(1), dim3(threads), shared, Stream{}, static_cast<double*>(nullptr)); });
+  };
+  CHECK_THAT(error(33, 0), Catch::Contains("whole warps"));
+  CHECK_THAT(error(2048, 0), Catch::Contains("1024"));
+  CHECK_THAT(error(32, 200 << 10), Catch::Contains("shared memory"));
+}
+
+}  // namespace amend::kernels::emulated_cuda

@@ -1,0 +1,148 @@
+#pragma once
+
+// CUDA on the CPU, for tests on machines without a GPU: included in front of every .cu file (and of the tests that call
+// them), it gives a C++ compiler what the kernels use of CUDA. The twins become `emulated_cuda::<name>` and take
+// tensors in host memory.
+//
+// The blocks of a launch run one after the other, the threads of a block as fibers that take turns at barriers and warp
+// operations, both in an order that a seed shuffles. What this finds:
+//  - memory read before it was written: shared memory and the workspace hold NaN (integers: -1) when a block, or a
+//    pass, starts;
+//  - a missing barrier, blocks that depend on each other: results differ between two seeds;
+//  - a barrier that some threads of the block (of the warp) never reach, or reach on another line: an Error says which;
+//  - out-of-bounds accesses: every buffer is its own heap block, so AddressSanitizer sees them;
+//  - blocks, shared memory and masks that a device would refuse.
+// What it does not find: anything about speed, and races between threads that happen to read and write in order.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <source_location>
+
+#include "engine/stream.hpp"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+/// The namespace of the twins in this compilation.
+#define AMEND_CUDA_TWIN emulated_cuda
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace amend::test::emulation {
+
+using Where = std::source_location;
+
+/// Sets the seed of the schedule for the life of the object.
+class ScheduleSeed {
+ public:
+  explicit ScheduleSeed(std::uint64_t seed);
+  ~ScheduleSeed();
+  ScheduleSeed(const ScheduleSeed&) = delete;
+  ScheduleSeed& operator=(const ScheduleSeed&) = delete;
+
+ private:
+  std::uint64_t before_;
+};
+
+/// Runs `thread` once for every thread of the grid. Throws Error for a launch that a device would refuse and for
+/// threads that wait for each other.
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread);
+
+void block_barrier(const Where& where);
+/// Waits for the warp; the result holds what each of its lanes gave, until the next call.
+const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where);
+/// Memory of the block that `key` names.
+void* shared_object(const void* key, std::size_t bytes);
+void* dynamic_shared();
+void* workspace(std::size_t bytes);
+
+template <class T>
+std::uint64_t to_word(T value) {
+  static_assert(sizeof(T) <= sizeof(std::uint64_t));
+  std::uint64_t word = 0;
+  std::memcpy(&word, &value, sizeof(T));
+  return word;
+}
+
+template <class T>
+T from_word(std::uint64_t word) {
+  T value;
+  std::memcpy(&value, &word, sizeof(T));
+  return value;
+}
+
+inline unsigned lane() { return threadIdx.x % 32; }  // blocks are one-dimensional
+
+}  // namespace amend::test::emulation
+
+inline void __syncthreads(amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  amend::test::emulation::block_barrier(where);
+}
+inline void __syncwarp(unsigned mask = ~0u,
+                       amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  amend::test::emulation::warp_exchange(mask, 0, where);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate,
+                              amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  const std::uint64_t* lanes = amend::test::emulation::warp_exchange(mask, predicate != 0, where);
+  unsigned result = 0;
+  for (unsigned i = 0; i < 32; ++i) result |= static_cast<unsigned>(lanes[i]) << i;
+  return result;
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32,
+              amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  namespace emulation = amend::test::emulation;
+  const unsigned w = static_cast<unsigned>(width), first = emulation::lane() / w * w;
+  return emulation::from_word<T>(
+      emulation::warp_exchange(mask, emulation::to_word(value), where)[first + static_cast<unsigned>(source) % w]);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
+                  amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  namespace emulation = amend::test::emulation;
+  const unsigned other = emulation::lane() ^ static_cast<unsigned>(lanes);
+  const bool inside = other / static_cast<unsigned>(width) <= emulation::lane() / static_cast<unsigned>(width);
+  const std::uint64_t* words = emulation::warp_exchange(mask, emulation::to_word(value), where);
+  return inside ? emulation::from_word<T>(words[other]) : value;
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32,
+                   amend::test::emulation::Where where = amend::test::emulation::Where::current()) {
+  namespace emulation = amend::test::emulation;
+  const unsigned own = emulation::lane(), w = static_cast<unsigned>(width);
+  const std::uint64_t* words = emulation::warp_exchange(mask, emulation::to_word(value), where);
+  return own % w + lanes < w ? emulation::from_word<T>(words[own + lanes]) : value;
+}
+
+namespace amend::kernels::emulated_cuda {
+
+/// As in kernels/cuda/launch.cuh.
+template <class T>
+T& shared_memory() {
+  static char key;
+  return *static_cast<T*>(test::emulation::shared_object(&key, sizeof(T)));
+}
+template <class T>
+T* dynamic_shared_memory() {
+  return static_cast<T*>(test::emulation::dynamic_shared());
+}
+template <class... Parameters, class... Args>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream, Args... args) {
+  test::emulation::run(grid, block, shared_bytes, [&] { kernel(static_cast<Parameters>(args)...); });
+}
+template <class T>
+T* workspace(Stream, std::int64_t count) {
+  return static_cast<T*>(test::emulation::workspace(static_cast<std::size_t>(count) * sizeof(T)));
+}
+
+}  // namespace amend::kernels::emulated_cuda

@@ -1,0 +1,265 @@
+#include <ucontext.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/error.hpp"
+#include "test/support/cuda_emulation/device.hpp"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace amend::test::emulation {
+
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr std::size_t kStackBytes = 128 << 10;
+constexpr std::size_t kStaticShared = 48 << 10;  // what every device offers without asking
+constexpr std::size_t kAllShared = 163 << 10;    // of a block on sm_80
+constexpr unsigned kMaxThreads = 1024;
+
+/// Bytes of its own on the heap; all ones are NaN in float32 and float64 and -1 in integers.
+class Poisoned {
+ public:
+  explicit Poisoned(std::size_t bytes) : memory_(new (std::align_val_t{64}) char[bytes]), bytes_(bytes) { poison(); }
+  void poison() { std::memset(memory_.get(), 0xff, bytes_); }
+  void* data() const { return memory_.get(); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(char* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
+  };
+  std::unique_ptr<char, Free> memory_;
+  std::size_t bytes_;
+};
+
+enum class State { ready, at_block_barrier, at_warp_barrier, finished };
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  State state = State::ready;
+  Where where;
+  unsigned parity = 0;
+  void* fake_stack = nullptr;  // AddressSanitizer's
+};
+
+struct Warp {
+  unsigned waiting = 0;
+  std::uint64_t word[2][kWarp];  // two, so that the next operation does not overwrite what a slow lane has yet to read
+};
+
+std::uint64_t schedule_seed = 1;
+
+/// Everything of the launch that runs; fibers and their stacks stay for the next one.
+struct Launch {
+  const std::function<void()>* thread = nullptr;
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  std::vector<Warp> warps;
+  std::vector<unsigned> ready;
+  unsigned current = 0, block_waiting = 0, finished = 0;
+  std::uint64_t random = 1;
+  ucontext_t scheduler;
+  const void* scheduler_stack = nullptr;
+  std::size_t scheduler_stack_bytes = 0;
+  std::exception_ptr error;
+  std::vector<std::pair<const void*, Poisoned>> shared;
+  std::unique_ptr<Poisoned> dynamic;
+
+  std::uint64_t draw(std::uint64_t bound) {
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    return (random >> 11) % bound;
+  }
+};
+
+Launch launched;
+std::unique_ptr<Poisoned> scratch;
+
+std::string text_of(const Where& where) {
+  const std::string file = where.file_name();
+  return file.substr(file.find_last_of('/') + 1) + ":" + std::to_string(where.line());
+}
+
+void enter([[maybe_unused]] Fiber& fiber) {
+#ifdef __SANITIZE_ADDRESS__
+  void* own = nullptr;
+  __sanitizer_start_switch_fiber(&own, fiber.stack.get(), kStackBytes);
+#endif
+  swapcontext(&launched.scheduler, &fiber.context);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(own, nullptr, nullptr);
+#endif
+}
+
+void leave(Fiber& fiber, [[maybe_unused]] bool for_good) {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber.fake_stack, launched.scheduler_stack,
+                                 launched.scheduler_stack_bytes);
+#endif
+  swapcontext(&fiber.context, &launched.scheduler);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(fiber.fake_stack, nullptr, nullptr);
+#endif
+}
+
+void fiber_main() {
+  Fiber& fiber = *launched.fibers[launched.current];
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(nullptr, &launched.scheduler_stack, &launched.scheduler_stack_bytes);
+#endif
+  try {
+    (*launched.thread)();
+  } catch (...) {
+    launched.error = std::current_exception();
+  }
+  fiber.state = State::finished;
+  leave(fiber, true);
+}
+
+void start(Fiber& fiber) {
+  fiber.state = State::ready;
+  fiber.parity = 0;
+  fiber.fake_stack = nullptr;
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = kStackBytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, fiber_main, 0);
+}
+
+/// Lets the threads [first, last) go on, who must all have stopped at the same line.
+void release(unsigned first, unsigned last) {
+  for (unsigned t = first; t < last; ++t) {
+    Fiber& fiber = *launched.fibers[t];
+    if (fiber.where.line() != launched.fibers[first]->where.line())
+      fail("emulation", "a divergent barrier: thread ", first, " of block ", blockIdx.x, " waits at ",
+           text_of(launched.fibers[first]->where), ", thread ", t, " at ", text_of(fiber.where));
+    fiber.state = State::ready;
+    launched.ready.push_back(t);
+  }
+}
+
+[[noreturn]] void report_deadlock() {
+  std::string waiting, others;
+  for (unsigned t = 0; t < blockDim.x; ++t) {
+    const Fiber& fiber = *launched.fibers[t];
+    if (fiber.state == State::finished)
+      others = "thread " + std::to_string(t) + " has returned";
+    else
+      waiting = "thread " + std::to_string(t) + " waits at " +
+                (fiber.state == State::at_warp_barrier ? "the warp operation of " : "the barrier of ") +
+                text_of(fiber.where);
+  }
+  if (others.empty()) others = "others wait elsewhere";
+  fail("emulation", "a barrier that not all threads reach: in block ", blockIdx.x, " ", waiting, ", ", others);
+}
+
+void run_block() {
+  const unsigned threads = blockDim.x;
+  launched.warps.assign(threads / kWarp, {});
+  launched.ready.clear();
+  launched.block_waiting = launched.finished = 0;
+  for (auto& [key, memory] : launched.shared) memory.poison();
+  if (launched.dynamic) launched.dynamic->poison();
+  for (unsigned t = 0; t < threads; ++t) {
+    start(*launched.fibers[t]);
+    launched.ready.push_back(t);
+  }
+  while (!launched.ready.empty()) {
+    std::swap(launched.ready[launched.draw(launched.ready.size())], launched.ready.back());
+    const unsigned t = launched.current = launched.ready.back();
+    launched.ready.pop_back();
+    threadIdx = dim3(t, 0, 0);
+    Fiber& fiber = *launched.fibers[t];
+    enter(fiber);
+    if (launched.error) std::rethrow_exception(std::exchange(launched.error, nullptr));
+    const unsigned warp = t / kWarp;
+    if (fiber.state == State::finished) {
+      ++launched.finished;
+    } else if (fiber.state == State::at_warp_barrier && ++launched.warps[warp].waiting == kWarp) {
+      launched.warps[warp].waiting = 0;
+      release(warp * kWarp, (warp + 1) * kWarp);
+    } else if (fiber.state == State::at_block_barrier && ++launched.block_waiting == threads) {
+      launched.block_waiting = 0;
+      release(0, threads);
+    }
+  }
+  if (launched.finished != threads) report_deadlock();
+}
+
+void stop(State state, const Where& where) {
+  Fiber& fiber = *launched.fibers[launched.current];
+  fiber.state = state;
+  fiber.where = where;
+  leave(fiber, false);
+}
+
+}  // namespace
+
+ScheduleSeed::ScheduleSeed(std::uint64_t seed) : before_(std::exchange(schedule_seed, seed)) {}
+ScheduleSeed::~ScheduleSeed() { schedule_seed = before_; }
+
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread) {
+  check(block.y == 1 && block.z == 1 && grid.y <= 65535 && grid.z <= 65535, "emulation",
+        "expected a one-dimensional block and a grid of at most 65535 in y and z");
+  check(block.x % kWarp == 0 && block.x > 0 && block.x <= kMaxThreads, "emulation", "expected whole warps and at most ",
+        kMaxThreads, " threads in a block, got ", block.x);
+  check(shared_bytes <= kAllShared, "emulation", shared_bytes, " bytes of shared memory are too many");
+  const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
+  launched.thread = &thread;
+  launched.random = schedule_seed * 0x9E3779B97F4A7C15u + 1;
+  launched.shared.clear();
+  launched.dynamic = shared_bytes ? std::make_unique<Poisoned>(shared_bytes) : nullptr;
+  while (launched.fibers.size() < block.x) launched.fibers.push_back(std::make_unique<Fiber>());
+  blockDim = block;
+  gridDim = grid;
+  std::vector<std::uint64_t> order(blocks);
+  for (std::uint64_t b = 0; b < blocks; ++b) {
+    order[b] = b;
+    std::swap(order[b], order[launched.draw(b + 1)]);
+  }
+  for (const std::uint64_t b : order) {
+    blockIdx = dim3(static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
+                    static_cast<unsigned>(b / grid.x / grid.y));
+    run_block();
+  }
+}
+
+void block_barrier(const Where& where) { stop(State::at_block_barrier, where); }
+
+const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where) {
+  check(mask == ~0u, "emulation", "expected all lanes in the mask at ", text_of(where));
+  Fiber& fiber = *launched.fibers[launched.current];
+  std::uint64_t* words = launched.warps[launched.current / kWarp].word[fiber.parity];
+  fiber.parity ^= 1;
+  words[launched.current % kWarp] = value;
+  stop(State::at_warp_barrier, where);
+  return words;
+}
+
+void* shared_object(const void* key, std::size_t bytes) {
+  std::size_t used = bytes;
+  for (const auto& [name, memory] : launched.shared) {
+    if (name == key) return memory.data();
+    used += memory.bytes();
+  }
+  check(used <= kStaticShared, "emulation", used, " bytes of static shared memory are too many");
+  launched.shared.emplace_back(key, Poisoned(bytes));
+  return launched.shared.back().second.data();
+}
+
+void* dynamic_shared() { return launched.dynamic ? launched.dynamic->data() : nullptr; }
+
+void* workspace(std::size_t bytes) {
+  scratch = std::make_unique<Poisoned>(bytes);
+  return scratch->data();
+}
+
+}  // namespace amend::test::emulation

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <limits>
+#include <string_view>
+#include <vector>
+
+#include "test/support/cuda_emulation/device.hpp"
+#include "test/support/op_run.hpp"
+#include "test/support/tolerance.hpp"
+
+namespace amend::test {
+
+enum class Twin { cpu, cuda };
+
+/// A tensor that nobody has written: NaN.
+inline Tensor unset(Shape shape, DType dtype) {
+  Tensor result(shape, dtype);
+  for (std::int64_t i = 0; i < result.count(); ++i)
+    dtype == DType::float32 ? static_cast<void>(result.as<float>()[i] = std::numeric_limits<float>::quiet_NaN())
+                            : static_cast<void>(result.as<double>()[i] = std::numeric_limits<double>::quiet_NaN());
+  return result;
+}
+
+/// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU, emulated, and emulated with other schedules:
+/// the first two must agree within the tolerance named `entry`, those of different schedules in every bit.
+/// `magnitudes`, when given, replace the largest absolute value of the outputs. Returns what the emulated twin wrote.
+template <class Pass>
+std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std::vector<double> magnitudes = {}) {
+  const std::vector<Tensor> expected = pass(Twin::cpu), got = pass(Twin::cuda);
+  REQUIRE(expected.size() == got.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const std::vector<double> want = values(expected[i]);
+    const double magnitude = i < magnitudes.size() ? magnitudes[i] : largest(want);
+    const double error = largest_difference(values(got[i]), want),
+                 bound = tolerance(entry, got[i].view().dtype, magnitude);
+    INFO("output " << i << ": error " << error << ", tolerance " << bound);
+    CHECK(error <= bound);
+  }
+  for (std::uint64_t seed : {7u, 8u}) {
+    const emulation::ScheduleSeed schedule(seed);
+    const std::vector<Tensor> again = pass(Twin::cuda);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      INFO("output " << i << ", schedule " << seed);
+      CHECK(same_bits(again[i], got[i]));
+    }
+  }
+  return got;
+}
+
+inline const std::vector<DType> kFloats = {DType::float32, DType::float64};
+
+}  // namespace amend::test
+
+/// Declares the emulated CUDA twin of a kernel and `twins::<name>(which)`, which picks one of the two.
+#define AMEND_TWINS(name, Args)                                                              \
+  namespace amend::kernels::emulated_cuda {                                                  \
+  void name(const Args& args, Stream stream);                                                \
+  }                                                                                          \
+  namespace amend::test::twins {                                                             \
+  inline void name(Twin twin, const kernels::Args& args) {                                   \
+    (twin == Twin::cpu ? kernels::cpu::name : kernels::emulated_cuda::name)(args, Stream{}); \
+  }                                                                                          \
+  }
