@@ -37,7 +37,7 @@ std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std:
     INFO("output " << i << ": error " << error << ", tolerance " << bound);
     CHECK(error <= bound);
   }
-  const emulation::ScheduleSeed schedule(7);
+  const emulation::ScheduleSeed schedule(8);  // even, and the one in force is odd
   const std::vector<Tensor> again = pass(Twin::cuda);
   for (std::size_t i = 0; i < got.size(); ++i) {
     INFO("output " << i << ", another schedule");
