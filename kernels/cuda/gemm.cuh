@@ -2,7 +2,7 @@
 
 // Matrix products in plain float32 or float64: the exact mode, for products that are small beside the memory they read.
 
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/reduction.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -94,6 +94,71 @@ void multiply(const Product<T>& p, Stream stream) {
   grid.y = static_cast<unsigned>(ceil_div(p.columns, kProductTile));
   grid.z = p.part_depth > 0 ? static_cast<unsigned>(ceil_div(p.depth, p.part_depth)) : 1;
   launch(product_kernel<T>, grid, dim3(kThreads), 0, stream, p);
+}
+
+/// result (rows, out) = x (rows, in) weight^T (in, out) + bias, the bias optional.
+template <class T>
+void multiply_rows(const T* x, const T* weight, const T* bias, T* result, std::int64_t rows, std::int64_t in,
+                   std::int64_t out, Stream stream) {
+  multiply<T>({.a = {x, in, 1},
+               .b = {weight, in, 1},
+               .bias = bias,
+               .add = false,
+               .result = result,
+               .rows = rows,
+               .columns = out,
+               .depth = in,
+               .part_depth = in},
+              stream);
+}
+
+/// result (rows, in) = (or += when `add`) grad (rows, out) weight (out, in).
+template <class T>
+void multiply_rows_back(const T* grad, const T* weight, bool add, T* result, std::int64_t rows, std::int64_t in,
+                        std::int64_t out, Stream stream) {
+  multiply<T>({.a = {grad, out, 1},
+               .b = {weight, 1, in},
+               .bias = nullptr,
+               .add = add,
+               .result = result,
+               .rows = rows,
+               .columns = in,
+               .depth = out,
+               .part_depth = out},
+              stream);
+}
+
+/// Rows whose part of a weight's gradient is one partial sum.
+inline constexpr std::int64_t kPartRows = 2048;
+
+/// grad_weight (out, in) += grad^T x, in two stages; `partial` has room for ceil(rows / kPartRows) * out * in.
+template <class T>
+void add_weight_gradient(const T* grad, const T* x, std::int64_t rows, std::int64_t in, std::int64_t out, T* partial,
+                         T* grad_weight, Stream stream) {
+  multiply<T>({.a = {grad, 1, out},
+               .b = {x, 1, in},
+               .bias = nullptr,
+               .add = false,
+               .result = partial,
+               .rows = out,
+               .columns = in,
+               .depth = rows,
+               .part_depth = kPartRows},
+              stream);
+  add_in_order(partial, ceil_div(rows, kPartRows), out * in, grad_weight, stream);
+}
+
+/// grad_bias (out) += the column sums of grad; `partial` has room for ceil(rows / kPartRows) * out.
+template <class T>
+void add_bias_gradient(const T* grad, std::int64_t rows, std::int64_t out, T* partial, T* grad_bias, Stream stream) {
+  for_elements(ceil_div(rows, kPartRows) * out, stream, [=] __device__(std::int64_t i) {
+    const std::int64_t part = i / out, column = i - part * out, first = part * kPartRows;
+    const std::int64_t last = first + kPartRows < rows ? first + kPartRows : rows;
+    T sum = T(0);
+    for (std::int64_t row = first; row < last; ++row) sum += grad[row * out + column];
+    partial[i] = sum;
+  });
+  add_in_order(partial, ceil_div(rows, kPartRows), out, grad_bias, stream);
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -4,81 +4,28 @@
 #include "kernels/linear.hpp"
 
 #include "kernels/cuda/gemm.cuh"
-#include "kernels/cuda/reduction.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-/// Rows whose part of a weight's gradient is one partial sum.
-constexpr std::int64_t kPartRows = 2048;
-
 template <class T>
 void forward(const Linear& a, Stream stream) {
-  const std::int64_t rows = a.x.extent(0), in = a.x.extent(1), out = a.weight.extent(0);
-  multiply<T>({.a = {a.x.as<T>(), in, 1},
-               .b = {a.weight.as<T>(), in, 1},
-               .bias = elements<T>(a.bias),
-               .add = false,
-               .result = a.y.as<T>(),
-               .rows = rows,
-               .columns = out,
-               .depth = in,
-               .part_depth = in},
-              stream);
-}
-
-/// partial[part, column] = sum of the rows of the part, a thread a column.
-template <class T>
-void column_partials(const T* x, std::int64_t rows, std::int64_t width, T* partial, Stream stream) {
-  for_elements(ceil_div(rows, kPartRows) * width, stream, [=] __device__(std::int64_t i) {
-    const std::int64_t part = i / width, column = i - part * width, first = part * kPartRows;
-    const std::int64_t last = first + kPartRows < rows ? first + kPartRows : rows;
-    T sum = T(0);
-    for (std::int64_t row = first; row < last; ++row) sum += x[row * width + column];
-    partial[i] = sum;
-  });
+  multiply_rows(a.x.as<T>(), a.weight.as<T>(), elements<T>(a.bias), a.y.as<T>(), a.x.extent(0), a.x.extent(1),
+                a.weight.extent(0), stream);
 }
 
 template <class T>
 void backward(const LinearGradient& g, Stream stream) {
   const Linear& a = g.forward;
   const std::int64_t rows = a.x.extent(0), in = a.x.extent(1), out = a.weight.extent(0);
-  const std::int64_t parts = ceil_div(rows, kPartRows);
-  if (parts == 0) return;
+  if (rows == 0) return;
   const T* grad_y = g.grad_y.as<T>();
-  if (g.grad_x)
-    multiply<T>({.a = {grad_y, out, 1},
-                 .b = {a.weight.as<T>(), 1, in},
-                 .bias = nullptr,
-                 .add = true,
-                 .result = g.grad_x.as<T>(),
-                 .rows = rows,
-                 .columns = in,
-                 .depth = out,
-                 .part_depth = out},
-                stream);
-  const std::int64_t weights = g.grad_weight ? out * in : 0, biases = g.grad_bias ? out : 0;
-  if (weights + biases == 0) return;
-  T* partial_weight = workspace<T>(stream, parts * (weights + biases));
-  T* partial_bias = partial_weight + parts * weights;
-  if (weights > 0) {
-    multiply<T>({.a = {grad_y, 1, out},
-                 .b = {a.x.as<T>(), 1, in},
-                 .bias = nullptr,
-                 .add = false,
-                 .result = partial_weight,
-                 .rows = out,
-                 .columns = in,
-                 .depth = rows,
-                 .part_depth = kPartRows},
-                stream);
-    add_in_order(partial_weight, parts, weights, g.grad_weight.as<T>(), stream);
-  }
-  if (biases > 0) {
-    column_partials(grad_y, rows, out, partial_bias, stream);
-    add_in_order(partial_bias, parts, biases, g.grad_bias.as<T>(), stream);
-  }
+  if (g.grad_x) multiply_rows_back(grad_y, a.weight.as<T>(), true, g.grad_x.as<T>(), rows, in, out, stream);
+  if (!g.grad_weight && !g.grad_bias) return;
+  T* partial = workspace<T>(stream, ceil_div(rows, kPartRows) * (g.grad_weight ? out * in : out));
+  if (g.grad_weight) add_weight_gradient(grad_y, a.x.as<T>(), rows, in, out, partial, g.grad_weight.as<T>(), stream);
+  if (g.grad_bias) add_bias_gradient(grad_y, rows, out, partial, g.grad_bias.as<T>(), stream);
 }
 
 void validate(const Linear& a) {

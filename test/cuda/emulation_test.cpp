@@ -66,6 +66,21 @@ void sums(double* x) {
   x[threadIdx.x] = sum + block_sum(1.0);
 }
 
+/// Two sums through the same memory; without the second barrier a warp that runs ahead overwrites the first sum's
+/// parts.
+void two_sums(double* x, bool barrier) {
+  Values& shared = shared_memory<Values>();
+  double result = 0.0;
+  for (int round = 1; round <= 2; ++round) {
+    const double sum = warp_sum(x[threadIdx.x] * round);
+    if (threadIdx.x % kWarp == 0) shared.value[threadIdx.x / kWarp] = sum;
+    __syncthreads();
+    result += shared.value[0] + shared.value[1];
+    if (barrier) __syncthreads();
+  }
+  x[threadIdx.x] = result;
+}
+
 void counts_blocks_across(double* x) {
   if (threadIdx.x == 0) x[blockIdx.x] = blockIdx.x ? 2 * x[blockIdx.x - 1] : 1;
 }
@@ -103,6 +118,12 @@ TEST_CASE("emulation: a missing barrier shows between two schedules") {
   const std::vector<double> first = run(shift, false);
   const test::emulation::ScheduleSeed other(2);
   CHECK(run(shift, false) != first);
+}
+
+TEST_CASE("emulation: a warp runs ahead where no barrier holds it") {
+  const std::vector<double> right(64, 3.0 * 63.0 * 32.0);
+  CHECK(run(two_sums, true) == right);
+  CHECK(run(two_sums, false) != right);
 }
 
 TEST_CASE("emulation: a block that reads another one shows between two schedules") {

@@ -22,8 +22,8 @@ inline Tensor unset(Shape shape, DType dtype) {
   return result;
 }
 
-/// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU, emulated, and emulated with other schedules:
-/// the first two must agree within the tolerance named `entry`, those of different schedules in every bit.
+/// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU, emulated, and emulated with another schedule:
+/// the first two must agree within the tolerance named `entry`, those of the two schedules in every bit.
 /// `magnitudes`, when given, replace the largest absolute value of the outputs. Returns what the emulated twin wrote.
 template <class Pass>
 std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std::vector<double> magnitudes = {}) {
@@ -37,18 +37,14 @@ std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std:
     INFO("output " << i << ": error " << error << ", tolerance " << bound);
     CHECK(error <= bound);
   }
-  for (std::uint64_t seed : {7u, 8u}) {
-    const emulation::ScheduleSeed schedule(seed);
-    const std::vector<Tensor> again = pass(Twin::cuda);
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      INFO("output " << i << ", schedule " << seed);
-      CHECK(same_bits(again[i], got[i]));
-    }
+  const emulation::ScheduleSeed schedule(8);  // even, and the one in force is odd
+  const std::vector<Tensor> again = pass(Twin::cuda);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("output " << i << ", another schedule");
+    CHECK(same_bits(again[i], got[i]));
   }
   return got;
 }
-
-inline const std::vector<DType> kFloats = {DType::float32, DType::float64};
 
 }  // namespace amend::test
 

@@ -41,7 +41,8 @@ namespace amend::test::emulation {
 
 using Where = std::source_location;
 
-/// Sets the seed of the schedule for the life of the object.
+/// Sets the seed of the schedule for the life of the object. Odd seeds let one warp run far ahead of the others, even
+/// ones keep all threads about equally far: a test runs one of each.
 class ScheduleSeed {
  public:
   explicit ScheduleSeed(std::uint64_t seed);

@@ -173,7 +173,13 @@ void run_block() {
     launched.ready.push_back(t);
   }
   while (!launched.ready.empty()) {
-    std::swap(launched.ready[launched.draw(launched.ready.size())], launched.ready.back());
+    const std::size_t count = launched.ready.size();
+    std::size_t choices = count;
+    if (schedule_seed % 2) {  // only the warp that was released last: it runs ahead of the others as far as it can
+      choices = 1;
+      while (choices < count && launched.ready[count - 1 - choices] / kWarp == launched.ready.back() / kWarp) ++choices;
+    }
+    std::swap(launched.ready[count - 1 - launched.draw(choices)], launched.ready.back());
     const unsigned t = launched.current = launched.ready.back();
     launched.ready.pop_back();
     threadIdx = dim3(t, 0, 0);
