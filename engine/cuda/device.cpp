@@ -11,7 +11,7 @@ std::string unavailable_reason(int index) {
     return std::string("the driver offers no device (") + cudaGetErrorString(error) + ")";
   }
   if (index >= count) return "there are " + std::to_string(count) + " devices, numbered from 0";
-  return "this version has no CUDA kernels yet";
+  return "some kernels of this version have no CUDA twin yet";
 }
 
 }  // namespace amend::cuda
