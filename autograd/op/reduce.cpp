@@ -67,12 +67,12 @@ struct AttachGradientNode final : TapeNode {
     if (loss.needs_grad())
       kernels::accumulate({.x = y.grad(), .scale = 1.0, .y = tape.grad_to_add(loss)}, tape.stream());
     if (!x.needs_grad()) return;
-    // The gradient of weighted_sum(x, slope).
-    const TensorView flat_slope = amend::reshape(slope, {slope.count()});
-    const TensorView grad = amend::reshape(tape.grad_to_add(x), {slope.count()});
-    kernels::weighted_sum_backward(
-        {.forward = {.x = grad, .weight = flat_slope, .y = y.value()}, .grad_y = y.grad(), .grad_x = grad},
-        tape.stream());
+    // As if weighted_sum(x, slope) had been added to the loss.
+    const auto flat = [](const TensorView& view) { return amend::reshape(view, {view.count()}); };
+    kernels::weighted_sum_backward({.forward = {.x = flat(x.value()), .weight = flat(slope), .y = y.value()},
+                                    .grad_y = y.grad(),
+                                    .grad_x = flat(tape.grad_to_add(x))},
+                                   tape.stream());
   }
 };
 

@@ -91,10 +91,8 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                   .gradient = probe.gradient,
                   .gradient_bias = probe.gradient_bias},
                  tape.stream());
-  if (!options.unique && !options.feature_gate) return probe;
-  const TensorView deviation = arena.tensor({rows.x.extent(1), rows.random_rows}, dtype);
-  const auto measure = [&](const TensorView& unique) {
-    kernels::feature_deviation({.x = rows.x, .unique = unique, .deviation = deviation}, tape.stream());
+  if (!options.feature_offset) return probe;
+  const auto measure = [&](const TensorView& deviation) {
     const TensorView result = arena.tensor({networks, options.feature_offset.extent(0) - 1}, dtype);
     kernels::feature_ablation({.table = table,
                                .weight = weight,
@@ -111,14 +109,24 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
     return result;
   };
   if (options.feature_gate) {
-    probe.feature_value = measure({});
+    probe.feature_value = measure(rows.deviation);
     kernels::feature_value({.gate = options.feature_gate, .divergence = probe.divergence, .value = probe.feature_value},
                            tape.stream());
   } else {
-    probe.feature_saliency = measure({});
-    probe.unique_saliency = measure(options.unique);
+    probe.feature_saliency = measure(rows.deviation);
+    probe.unique_saliency = measure(rows.unique_deviation);
   }
   return probe;
+}
+
+void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stream stream) {
+  const auto deviation = [&](const TensorView& matrix) {
+    const TensorView result = arena.tensor({rows.x.extent(1), rows.random_rows}, rows.x.dtype);
+    kernels::feature_deviation({.x = rows.x, .unique = matrix, .deviation = result}, stream);
+    return result;
+  };
+  rows.deviation = deviation({});
+  if (unique) rows.unique_deviation = deviation(unique);
 }
 
 }  // namespace amend

@@ -26,17 +26,20 @@ struct BatchProbe {
 
 struct ProbeOptions {
   const RowBatch* rows = nullptr;
-  TensorView feature_offset;   // (features + 1) int32
-  TensorView unique;           // (inputs, inputs), see kernels::FeatureDeviation: asks for both saliencies
+  TensorView feature_offset;   // (features + 1) int32: asks for both saliencies, or for feature_value
   TensorView original_logits;  // (networks, rows, classes): asks for the gradient of the divergence from them
   const Requirements* requirements = nullptr;
   TensorView lambda;  // (networks, requirements): asks for the gradient of sum_r lambda_r R_r over
                       // the requirements that read groups
-  // An edited network with feature gates: asks for feature_value, with original_logits.
+  // An edited network with feature gates: feature_value instead of the saliencies, with original_logits.
   TensorView feature_gate;     // (networks, features)
   TensorView original_weight;  // (edges)
   TensorView beta;             // (networks, inputs, inputs), see kernels::FeatureFold
 };
+
+/// Fills in the deviations of `rows`, in memory of `arena`: once for all networks. unique: see EditorData; without it
+/// unique_deviation stays absent, which only a first probe needs.
+void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stream stream);
 
 /// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if
 /// asked for, and then the requirements on groups, if there are any. `inner` is a tape on the same arena with nothing

@@ -201,7 +201,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const BatchProbe probe =
       probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
                      {.rows = in.rows,
-                      .feature_offset = in.feature_offset,
+                      .feature_offset = gates_.features ? in.feature_offset : TensorView{},
                       .original_logits = in.original_logits,
                       .requirements = &requirements_,
                       .lambda = in.lambda,

@@ -29,6 +29,10 @@ struct RowBatch {
   int groups = 0;
   TensorView parity_mix;       // (groups, 2 groups): from rates per cell to selection rates, P(label | group)
   TensorView opportunity_mix;  // (groups, 2 groups): picks the cells of label 1
+  // With feature gates, see kernels::FeatureDeviation: what replacing a feature takes off the inputs of the random
+  // rows.
+  TensorView deviation;         // (inputs, random_rows): by its mean
+  TensorView unique_deviation;  // (inputs, random_rows): by what the other features predict of it
 };
 
 /// What a soft objective may look at. Absent gates count as open.

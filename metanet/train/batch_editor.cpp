@@ -31,6 +31,7 @@ BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
   rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
                         trained.editor->dtype());
   shared_ = make_editor_data(dataset, data_, trained.editor->dtype());
+  if (trained.editor->gates().features) add_deviations(rows_, shared_.unique, data_, Stream());
 }
 
 std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks,
@@ -64,7 +65,6 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
   // The first features use the plain sum of the gradients of the requirements on groups.
   ProbeOptions options{.rows = &rows_,
                        .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
-                       .unique = editor.gates().features ? shared_.unique : TensorView{},
                        .requirements = &editor.requirements()};
   if (editor.reads_groups()) {
     options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());

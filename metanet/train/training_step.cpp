@@ -6,7 +6,6 @@
 #include "autograd/op/reduce.hpp"
 #include "autograd/op/subject_forward.hpp"
 #include "kernels/feature_ablation.hpp"
-#include "kernels/feature_fold.hpp"
 #include "kernels/fill.hpp"
 
 namespace amend {
@@ -21,13 +20,14 @@ std::vector<float> copy(const TensorView& view, std::int64_t first, std::int64_t
 }  // namespace
 
 ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks,
-                       const RowBatch& rows)
+                       RowBatch rows)
     : networks_(std::move(networks)) {
   constexpr std::size_t kBatch = 32;
   check(editor.dtype() == DType::float32, "probe_cache", "training runs in float32");
   expect_fitting(networks_, editor.shape());
-  Arena arena;
+  Arena arena, fixed;
   Tape tape(arena, Stream()), inner(arena, Stream());
+  if (editor.gates().features) add_deviations(rows, data.unique, fixed, Stream());
   tape.set_recording(false);
   for (std::size_t first = 0; first < networks_.size(); first += kBatch) {
     const std::span<const SubjectNetwork* const> batch(networks_.data() + first,
@@ -38,7 +38,6 @@ ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector
     const EditorInputs inputs = make_inputs(graph, batch, editor, data, arena);
     ProbeOptions options{.rows = &rows,
                          .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
-                         .unique = editor.gates().features ? data.unique : TensorView{},
                          .requirements = &editor.requirements()};
     if (editor.reads_groups()) {
       options.lambda =
@@ -145,17 +144,13 @@ TensorView TrainingStep::coefficients(double scale) {
 /// inference*, NIPS 2015).
 void TrainingStep::add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
                                      const TensorView& original, Variable divergence, double scale) {
-  const Shape shape = pass.feature_gate.shape();
-  const DType dtype = divergence.dtype();
-  const TensorView deviation = arena_.tensor({rows.x.extent(1), rows.random_rows}, dtype),
-                   value = arena_.tensor(shape, dtype);
-  kernels::feature_deviation({.x = rows.x, .deviation = deviation}, tape_.stream());
+  const TensorView value = arena_.tensor(pass.feature_gate.shape(), divergence.dtype());
   kernels::feature_ablation({.table = graph_.table(),
                              .weight = pass.edited.weight.value(),
                              .bias = pass.edited.bias.value(),
                              .x = rows.x,
                              .logits = original,
-                             .deviation = deviation,
+                             .deviation = rows.deviation,
                              .feature_gate = pass.feature_gate.value(),
                              .closed_weight = inputs.weight,
                              .beta = pass.beta,
@@ -196,13 +191,16 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
   if (config.shape.passes > 1) {
     probe_rows =
         batch.probe_sampler->draw(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
+    if (editor.gates().features) add_deviations(probe_rows, {}, arena_, tape_.stream());
     inputs.rows = &probe_rows;
     inputs.original_logits = original_logits(tape_, inputs, probe_rows);
   }
   editor.run(tape_, inputs, passes_);
 
-  const RowBatch rows =
-      batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
+  RowBatch rows = batch.loss_sampler->draw(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
+  const bool measured =
+      batch.training && editor.gates().features && config.gates.feature == kernels::GateKind::straight_through;
+  if (measured) add_deviations(rows, {}, arena_, tape_.stream());
   const TensorView original = original_logits(tape_, inputs, rows);
   const std::size_t requirements = config.lambda.size(), passes = passes_.size();
   terms_.total = {};
@@ -219,8 +217,7 @@ const LossTerms& TrainingStep::run(const Batch& batch) {
         op::subject_forward(tape_, graph_.table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
     terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
     add_loss(terms_.divergence[p], scale, -1);
-    if (batch.training && pass.feature_gate && config.gates.feature == kernels::GateKind::straight_through)
-      add_feature_slope(inputs, pass, rows, original, terms_.divergence[p], scale);
+    if (measured) add_feature_slope(inputs, pass, rows, original, terms_.divergence[p], scale);
     const SoftInputs soft{.logits = logits,
                           .rows = &rows,
                           .weight_share = pass.weight_share,

@@ -16,8 +16,7 @@ namespace amend {
 class ProbeCache {
  public:
   /// Probes networks on `rows`, in batches.
-  ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks,
-             const RowBatch& rows);
+  ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks, RowBatch rows);
 
   /// The probe of a batch, by index of network, in memory of `arena`; without logits.
   BatchProbe gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor,

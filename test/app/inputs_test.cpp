@@ -30,17 +30,6 @@ editor: {node_width: 4, edge_width: 4, messages: 0, passes: 1}
 training: {steps: 2, batch: 2, rows: 16, probe_rows: 16, edit_probe_rows: 32, validations: 1, validation_rows: 16}
 )";
 
-class WorkingFolder {
- public:
-  explicit WorkingFolder(const fs::path& folder) : before_(fs::current_path()) { fs::current_path(folder); }
-  ~WorkingFolder() { fs::current_path(before_); }
-  WorkingFolder(const WorkingFolder&) = delete;
-  WorkingFolder& operator=(const WorkingFolder&) = delete;
-
- private:
-  fs::path before_;
-};
-
 /// A project folder `csv` whose population and editor were made from inside it, with relative paths.
 struct Project {
   TemporaryFolder folder;

@@ -9,22 +9,6 @@ using namespace amend;
 using namespace amend::test;
 namespace fs = std::filesystem;
 
-namespace {
-
-/// Another working folder until the end of the scope.
-class WorkingFolder {
- public:
-  explicit WorkingFolder(const fs::path& folder) : before_(fs::current_path()) { fs::current_path(folder); }
-  ~WorkingFolder() { fs::current_path(before_); }
-  WorkingFolder(const WorkingFolder&) = delete;
-  WorkingFolder& operator=(const WorkingFolder&) = delete;
-
- private:
-  fs::path before_;
-};
-
-}  // namespace
-
 TEST_CASE("a recorded path holds in every folder") {
   const TemporaryFolder folder;
   fs::create_directories(folder / "a/b");

@@ -29,11 +29,11 @@ Tensor edit(const TrainedEditor& trained, const Dataset& dataset, const std::vec
   const EditorData data = make_editor_data(dataset, arena, dtype);
   EditorInputs inputs = make_inputs(graph, pointers, editor, data, arena);
   encode_condition(inputs, test::spread_lambda(trained, networks.size()), trained.config.lambda, arena, dtype);
-  const RowBatch rows = RowSampler(dataset, dataset.editor_train, {}).draw(arena, 64, 0, RandomStream(5, 1), dtype);
+  RowBatch rows = RowSampler(dataset, dataset.editor_train, {}).draw(arena, 64, 0, RandomStream(5, 1), dtype);
+  add_deviations(rows, data.unique, arena, Stream{});
   inputs.probe = probe_networks(tape, inner, graph.table(), inputs.weight, inputs.bias,
                                 {.rows = &rows,
                                  .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
-                                 .unique = editor.gates().features ? data.unique : TensorView{},
                                  .requirements = &editor.requirements()});
   inputs.rows = &rows;
   inputs.original_logits = inputs.probe.logits;

@@ -121,13 +121,13 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   encode_condition(inputs, lambda, trained.config.lambda, arena, dtype);
   const RowSampler sampler(dataset, dataset.editor_train,
                            editor.reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
-  const RowBatch rows = sampler.draw(arena, 64, 16, RandomStream(5, 1), dtype);
+  RowBatch rows = sampler.draw(arena, 64, 16, RandomStream(5, 1), dtype);
+  add_deviations(rows, data.unique, arena, Stream{});
   const TensorView all_on = arena.tensor(inputs.lambda.shape, dtype);
   kernels::fill({.y = all_on, .value = 1.0}, Stream{});
   inputs.probe = probe_networks(tape, inner, graph.table(), inputs.weight, inputs.bias,
                                 {.rows = &rows,
                                  .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
-                                 .unique = editor.gates().features ? data.unique : TensorView{},
                                  .requirements = &editor.requirements(),
                                  .lambda = editor.reads_groups() ? all_on : TensorView{}});
   inputs.rows = &rows;
