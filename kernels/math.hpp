@@ -11,25 +11,28 @@
 
 namespace amend::kernels {
 
-/// e^x. Float: relative error below 2 ulp on [-87, 88], clamped outside; NaN stays NaN.
-AMEND_HOST_DEVICE inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
+/// e^x of a float, or of every lane of a vector of floats; U is the unsigned integer of the same shape.
+template <class F, class U>
+AMEND_HOST_DEVICE inline F exponential_lanes(F x) {
+  x = x < -87.0f ? F{} - 87.0f : x;
+  x = x > 88.0f ? F{} + 88.0f : x;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const float shifted = x * 1.44269504088896341f + kRound;
-  const float n = shifted - kRound;
-  float r = x - n * 0.693359375f;
+  const F shifted = x * 1.44269504088896341f + kRound;
+  const F n = shifted - kRound;
+  F r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
+  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) + 127u) << 23;
-  return p * std::bit_cast<float>(exponent);
+  const U exponent = (std::bit_cast<U>(shifted) + 127u) << 23;
+  return p * std::bit_cast<F>(exponent);
 }
+
+/// e^x. Float: relative error below 2 ulp on [-87, 88], clamped outside; NaN stays NaN.
+AMEND_HOST_DEVICE inline float exponential(float x) { return exponential_lanes<float, std::uint32_t>(x); }
 AMEND_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
 
 /// Natural logarithm of a positive normal number. Float: absolute error below 1.2e-7 * max(1, |log x|).

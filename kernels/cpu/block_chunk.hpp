@@ -47,6 +47,19 @@ inline const ChunkList& block_chunks(const BlockTable& table) {
   return list;
 }
 
+/// Consecutive chunks whose sums over all networks (gradients of shared weights) are formed in one place: their number
+/// does not grow with the batch, and depends on nothing but the batch.
+struct PartList {
+  static constexpr std::int64_t kMost = 64;
+  std::int64_t chunks, each, count;
+
+  explicit PartList(const ChunkList& list)
+      : chunks(static_cast<std::int64_t>(list.chunk.size())),
+        each(std::max<std::int64_t>((chunks + kMost - 1) / kMost, 1)),
+        count((chunks + each - 1) / each) {}
+  std::int64_t first(std::int64_t part) const { return std::min(chunks, part * each); }
+};
+
 /// Calls `body(row, col, position, count)` for the row pieces of edges [begin, end) of a block, in order: `count` edges
 /// of target row `row` from source column `col`, the first of them edge `begin + position`.
 template <class Body>

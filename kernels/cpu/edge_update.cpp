@@ -1,73 +1,52 @@
 // z = C e + u_i + v_j; g = silu(gamma layer_norm(z) + beta); e' = e + alpha (G g); f_i = mean_j(g s_j); r_j = mean_i(g
 // t_i). An edge state is read once and written once. Bytes an edge: 8 D forward, 12 D backward (read e, read and write
-// gradients), node rows excluded. Operations an edge: 4 D^2 forward (two products), 12 D^2 backward: two recomputed,
-// two for the states' gradients, two for the weights'.
+// gradients), node rows excluded. Operations an edge: 4 D^2 forward (two products), 10 D^2 backward: z recomputed, two
+// for the states' gradients, two for the weights' (alpha's comes out of G's). The loops are in
+// kernels/cpu/vector/edge_update.hpp: a thread takes whole target rows of a block.
 #include "kernels/edge_update.hpp"
 
-#include <cmath>
-
 #include "kernels/cpu/block_chunk.hpp"
-#include "kernels/cpu/gemm.hpp"
-#include "kernels/math.hpp"
+#include "kernels/cpu/vector/pack.hpp"
 
 namespace amend::kernels::cpu {
 
 namespace {
 
-constexpr double kLayerNormEpsilon = 1e-5;
-
+/// A (D, D) weight, or its transpose, as the loops want it.
 template <class T>
-struct Layer {
-  std::int64_t d;
-  const T *edge, *projection, *weight_c, *weight_g, *modulation;
+const T* packed(const TensorView& weight, bool transposed, int slot) {
+  return pack_matrix(weight.as<T>(), weight.extent(0), weight.extent(1), transposed, slot);
+}
 
-  explicit Layer(const EdgeUpdate& a)
-      : d(a.edge.extent(1)),
-        edge(a.edge.as<T>()),
-        projection(a.projection.as<T>()),
-        weight_c(a.weight_c.as<T>()),
-        weight_g(a.weight_g.as<T>()),
-        modulation(a.modulation.as<T>()) {}
-
-  /// normal, inverse deviation and gate of `count` edges of `block` from its edge `begin` on.
-  void gate(const Block& block, std::int64_t begin, std::int64_t count, T* normal, T* inverse, T* activation) const {
-    const T* gamma = modulation + block.network * 3 * d;
-    const T* beta = gamma + d;
-    gemm(Trans::no, Trans::yes, count, d, d, T(1), edge + (block.edge_offset + begin) * d, d, weight_c, d, T(0), normal,
-         d);
-    for_row_pieces(begin, begin + count, block.cols,
-                   [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-                     const T* u = projection + (block.target_offset + row) * 4 * d;
-                     for (std::int64_t k = 0; k < n; ++k) {
-                       const T* v = projection + (block.source_offset + col + k) * 4 * d + d;
-                       T* z = normal + (at + k) * d;
-                       T sum = 0, squares = 0;
-                       for (std::int64_t i = 0; i < d; ++i) {
-                         z[i] += u[i] + v[i];
-                         sum += z[i];
-                       }
-                       const T mean = sum / static_cast<T>(d);
-                       for (std::int64_t i = 0; i < d; ++i) {
-                         z[i] -= mean;
-                         squares += z[i] * z[i];
-                       }
-                       const T inv = T(1) / std::sqrt(squares / static_cast<T>(d) + static_cast<T>(kLayerNormEpsilon));
-                       inverse[at + k] = inv;
-                       T* g = activation + (at + k) * d;
-                       for (std::int64_t i = 0; i < d; ++i) {
-                         z[i] *= inv;
-                         g[i] = silu(gamma[i] * z[i] + beta[i]);
-                       }
-                     }
-                   });
-  }
-};
+/// The inputs of the rows of `chunk`.
+template <class T>
+EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const T* packed_c) {
+  const Block& block = a.table.block[chunk.block];
+  const std::int64_t d = a.edge.extent(1);
+  const T* projection = a.projection.as<T>();
+  const T* gamma = a.modulation.as<T>() + block.network * 3 * d;
+  return {.d = d,
+          .rows = chunk.row_count,
+          .cols = block.cols,
+          .edge = a.edge.as<T>() + (block.edge_offset + std::int64_t{chunk.first_row} * block.cols) * d,
+          .target = projection + (block.target_offset + chunk.first_row) * 4 * d,
+          .source = projection + block.source_offset * 4 * d,
+          .gamma = gamma,
+          .beta = gamma + d,
+          .alpha = gamma + 2 * d,
+          .packed_c = packed_c,
+          .packed_g = nullptr,
+          .edge_out = nullptr,
+          .row_sum = nullptr,
+          .column_sum = nullptr,
+          .scratch = scratch<T>(3, vector_functions().of<T>().edge_update_scratch(d))};
+}
 
 template <class T>
 void forward(const EdgeUpdate& a) {
-  const Layer<T> layer(a);
-  const std::int64_t d = layer.d;
+  const std::int64_t d = a.edge.extent(1);
   const ChunkList& list = block_chunks(a.table);
+  const T *packed_c = packed<T>(a.weight_c, true, 1), *packed_g = packed<T>(a.weight_g, true, 2);
   T* edge_out = a.edge_out.as<T>();
   T* aggregate = a.aggregate.as<T>();
   T* columns = scratch<T>(0, list.columns * d);
@@ -75,39 +54,15 @@ void forward(const EdgeUpdate& a) {
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     const Block& block = a.table.block[chunk.block];
-    T* normal = scratch<T>(2, kTileEdges * d);
-    T* inverse = scratch<T>(3, kTileEdges);
-    T* g = scratch<T>(4, kTileEdges * d);
-    T* product = scratch<T>(5, kTileEdges * d);
-    T* column = columns + chunk.column_offset * d;
-    std::fill_n(column, block.cols * d, T(0));
-    const T* alpha = layer.modulation + block.network * 3 * d + 2 * d;
-    const std::int64_t end = std::int64_t{chunk.first_row + chunk.row_count} * block.cols;
-    for (std::int64_t begin = std::int64_t{chunk.first_row} * block.cols; begin < end; begin += kTileEdges) {
-      const std::int64_t count = std::min(kTileEdges, end - begin);
-      layer.gate(block, begin, count, normal, inverse, g);
-      gemm(Trans::no, Trans::yes, count, d, d, T(1), g, d, layer.weight_g, d, T(0), product, d);
-      const T* e = layer.edge + (block.edge_offset + begin) * d;
-      T* out = edge_out + (block.edge_offset + begin) * d;
-      for (std::int64_t k = 0; k < count; ++k)
-        for (std::int64_t i = 0; i < d; ++i) out[k * d + i] = e[k * d + i] + alpha[i] * product[k * d + i];
-      for_row_pieces(begin, begin + count, block.cols,
-                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-                       const T* t = layer.projection + (block.target_offset + row) * 4 * d + 3 * d;
-                       T* f = aggregate + (block.target_offset + row) * 2 * d;
-                       for (std::int64_t k = 0; k < n; ++k) {
-                         const T* s = layer.projection + (block.source_offset + col + k) * 4 * d + 2 * d;
-                         T* r = column + (col + k) * d;
-                         for (std::int64_t i = 0; i < d; ++i) {
-                           f[i] += g[(at + k) * d + i] * s[i];
-                           r[i] += g[(at + k) * d + i] * t[i];
-                         }
-                       }
-                     });
-    }
-    for (std::int64_t row = chunk.first_row; row < chunk.first_row + chunk.row_count; ++row)
-      for (std::int64_t i = 0; i < d; ++i)
-        aggregate[(block.target_offset + row) * 2 * d + i] /= static_cast<T>(block.cols);
+    EdgeUpdateRows<T> rows = rows_of(a, chunk, packed_c);
+    rows.packed_g = packed_g;
+    rows.edge_out = edge_out + (block.edge_offset + std::int64_t{chunk.first_row} * block.cols) * d;
+    rows.row_sum = aggregate + (block.target_offset + chunk.first_row) * 2 * d;
+    rows.column_sum = columns + chunk.column_offset * d;
+    std::fill_n(rows.column_sum, block.cols * d, T(0));
+    vector_functions().of<T>().edge_update_forward(rows);
+    for (std::int64_t row = 0; row < rows.rows; ++row)
+      for (std::int64_t i = 0; i < d; ++i) rows.row_sum[row * 2 * d + i] /= static_cast<T>(block.cols);
   });
   add_chunk_columns(a.table, list, columns, d, aggregate, 2 * d, d,
                     [](const Block& block) { return T(1) / static_cast<T>(block.rows); });
@@ -116,118 +71,60 @@ void forward(const EdgeUpdate& a) {
 template <class T>
 void backward(const EdgeUpdateGradient& g) {
   const EdgeUpdate& a = g.forward;
-  const Layer<T> layer(a);
-  const std::int64_t d = layer.d, dd = d * d;
+  const std::int64_t d = a.edge.extent(1), dd = d * d;
   const ChunkList& list = block_chunks(a.table);
-  const auto chunks = static_cast<std::int64_t>(list.chunk.size());
-  const T* grad_out = g.grad_edge_out ? g.grad_edge_out.as<T>() : nullptr;
-  const T* grad_aggregate = g.grad_aggregate ? g.grad_aggregate.as<T>() : nullptr;
-  T* grad_edge = g.grad_edge ? g.grad_edge.as<T>() : nullptr;
-  T* grad_projection = g.grad_projection.as<T>();
+  const PartList parts(list);
+  const T *packed_c_forward = packed<T>(a.weight_c, true, 1), *packed_c = packed<T>(a.weight_c, false, 2),
+          *packed_g = packed<T>(a.weight_g, false, 4);
+  const T* weight_g = a.weight_g.as<T>();
+  const T *grad_out = elements<T>(g.grad_edge_out), *grad_aggregate = elements<T>(g.grad_aggregate);
+  T *grad_edge = elements<T>(g.grad_edge), *grad_projection = g.grad_projection.as<T>();
   T* columns = scratch<T>(0, list.columns * 2 * d);  // gradients of v and s
-  T* weights = scratch<T>(1, chunks * 2 * dd);       // of C and G
-  T* modulations = scratch<T>(6, chunks * 3 * d);
-  parallel_for(chunks, [&](std::int64_t c) {
-    const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
-    const Block& block = a.table.block[chunk.block];
-    T* normal = scratch<T>(2, kTileEdges * d);
-    T* inverse = scratch<T>(3, kTileEdges);
-    T* gate = scratch<T>(4, kTileEdges * d);
-    T* product = scratch<T>(5, kTileEdges * d);
-    T* scaled = scratch<T>(7, kTileEdges * d);
-    T* grad_gate = scratch<T>(8, kTileEdges * d);
-    T* zeros = scratch<T>(9, d);
-    std::fill_n(zeros, d, T(0));
-    T* column = columns + chunk.column_offset * 2 * d;
-    std::fill_n(column, block.cols * 2 * d, T(0));
-    T* partial_c = weights + c * 2 * dd;
-    T* partial_g = partial_c + dd;
-    std::fill_n(partial_c, 2 * dd, T(0));
-    T* grad_gamma = modulations + c * 3 * d;
-    T* grad_beta = grad_gamma + d;
-    T* grad_alpha = grad_gamma + 2 * d;
-    std::fill_n(grad_gamma, 3 * d, T(0));
-    const T* gamma = layer.modulation + block.network * 3 * d;
-    const T* beta = gamma + d;
-    const T* alpha = gamma + 2 * d;
-    const T per_row = T(1) / static_cast<T>(block.cols), per_col = T(1) / static_cast<T>(block.rows);
-    const std::int64_t end = std::int64_t{chunk.first_row + chunk.row_count} * block.cols;
-    for (std::int64_t begin = std::int64_t{chunk.first_row} * block.cols; begin < end; begin += kTileEdges) {
-      const std::int64_t count = std::min(kTileEdges, end - begin);
-      const std::int64_t first = block.edge_offset + begin;
-      layer.gate(block, begin, count, normal, inverse, gate);
-      if (grad_out) {
-        const T* out = grad_out + first * d;
-        gemm(Trans::no, Trans::yes, count, d, d, T(1), gate, d, layer.weight_g, d, T(0), product, d);
-        for (std::int64_t k = 0; k < count; ++k)
-          for (std::int64_t i = 0; i < d; ++i) {
-            grad_alpha[i] += out[k * d + i] * product[k * d + i];
-            scaled[k * d + i] = alpha[i] * out[k * d + i];
-          }
-        gemm(Trans::yes, Trans::no, d, d, count, T(1), scaled, d, gate, d, T(1), partial_g, d);
-        gemm(Trans::no, Trans::no, count, d, d, T(1), scaled, d, layer.weight_g, d, T(0), grad_gate, d);
-      } else {
-        std::fill_n(grad_gate, count * d, T(0));
-      }
-      for_row_pieces(begin, begin + count, block.cols,
-                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-                       const std::int64_t target = block.target_offset + row;
-                       const T* t = layer.projection + target * 4 * d + 3 * d;
-                       const T* grad_f = grad_aggregate ? grad_aggregate + target * 2 * d : zeros;
-                       T* grad_u = grad_projection + target * 4 * d;
-                       T* grad_t = grad_u + 3 * d;
-                       for (std::int64_t k = 0; k < n; ++k) {
-                         const std::int64_t source = block.source_offset + col + k;
-                         const T* s = layer.projection + source * 4 * d + 2 * d;
-                         const T* grad_r = grad_aggregate ? grad_aggregate + source * 2 * d + d : zeros;
-                         const T* gk = gate + (at + k) * d;
-                         T* x = normal + (at + k) * d;
-                         T* gz = grad_gate + (at + k) * d;
-                         T* grad_v = column + (col + k) * 2 * d;
-                         T* grad_s = grad_v + d;
-                         T sum = 0, dot = 0;
-                         for (std::int64_t i = 0; i < d; ++i) {
-                           grad_s[i] += per_row * grad_f[i] * gk[i];
-                           grad_t[i] += per_col * grad_r[i] * gk[i];
-                           const T grad = gz[i] + per_row * grad_f[i] * s[i] + per_col * grad_r[i] * t[i];
-                           const T pre = grad * silu_slope(gamma[i] * x[i] + beta[i]);
-                           grad_gamma[i] += pre * x[i];
-                           grad_beta[i] += pre;
-                           gz[i] = pre * gamma[i];
-                           sum += gz[i];
-                           dot += gz[i] * x[i];
-                         }
-                         const T mean = sum / static_cast<T>(d), slope = dot / static_cast<T>(d);
-                         for (std::int64_t i = 0; i < d; ++i) {
-                           gz[i] = (gz[i] - mean - x[i] * slope) * inverse[at + k];
-                           grad_u[i] += gz[i];
-                           grad_v[i] += gz[i];
-                         }
-                       }
-                     });
-      gemm(Trans::yes, Trans::no, d, d, count, T(1), grad_gate, d, layer.edge + first * d, d, T(1), partial_c, d);
-      if (grad_edge) {
-        T* ge = grad_edge + first * d;
-        if (grad_out)
-          for (std::int64_t k = 0; k < count * d; ++k) ge[k] += grad_out[first * d + k];
-        gemm(Trans::no, Trans::no, count, d, d, T(1), grad_gate, d, layer.weight_c, d, T(1), ge, d);
-      }
+  T* weights = scratch<T>(5, parts.count * 2 * dd);  // of C and G
+  T* modulations = scratch<T>(6, parts.chunks * 3 * d);
+  parallel_for(parts.count, [&](std::int64_t part) {
+    T* part_weights = weights + part * 2 * dd;
+    T* own_g = scratch<T>(7, dd);  // of one chunk: networks differ in alpha
+    std::fill_n(part_weights, 2 * dd, T(0));
+    for (std::int64_t c = parts.first(part); c < parts.first(part + 1); ++c) {
+      const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
+      const Block& block = a.table.block[chunk.block];
+      const std::int64_t first_edge = block.edge_offset + std::int64_t{chunk.first_row} * block.cols,
+                         first_target = block.target_offset + chunk.first_row;
+      T* column = columns + chunk.column_offset * 2 * d;
+      std::fill_n(column, block.cols * 2 * d, T(0));
+      std::fill_n(own_g, dd, T(0));
+      std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
+      vector_functions().of<T>().edge_update_backward(
+          {.forward = rows_of(a, chunk, packed_c_forward),
+           .packed_c = packed_c,
+           .packed_g = packed_g,
+           .weight_g = weight_g,
+           .grad_out = grad_out ? grad_out + first_edge * d : nullptr,
+           .grad_row_sum = grad_aggregate ? grad_aggregate + first_target * 2 * d : nullptr,
+           .grad_column_sum = grad_aggregate ? grad_aggregate + block.source_offset * 2 * d + d : nullptr,
+           .per_row = T(1) / static_cast<T>(block.cols),
+           .per_column = T(1) / static_cast<T>(block.rows),
+           .grad_edge = grad_edge ? grad_edge + first_edge * d : nullptr,
+           .grad_target = grad_projection + first_target * 4 * d,
+           .grad_column = column,
+           .grad_c = part_weights,
+           .grad_g = own_g,
+           .grad_modulation = modulations + c * 3 * d});
+      for (std::int64_t i = 0; i < dd; ++i) part_weights[dd + i] += own_g[i];
     }
   });
   const auto one = [](const Block&) { return T(1); };
   // The partials hold v and s side by side, and so does a node's projection: one pass adds both.
   add_chunk_columns(a.table, list, columns, 2 * d, grad_projection, 4 * d, d, one);
-  T* grad_c = g.grad_weight_c.as<T>();
-  T* grad_g = g.grad_weight_g.as<T>();
-  parallel_for(d, [&](std::int64_t row) {
-    for (std::int64_t c = 0; c < chunks; ++c)
-      for (std::int64_t i = row * d; i < (row + 1) * d; ++i) {
-        grad_c[i] += weights[c * 2 * dd + i];
-        grad_g[i] += weights[c * 2 * dd + dd + i];
-      }
-  });
+  T *grad_c = g.grad_weight_c.as<T>(), *grad_g = g.grad_weight_g.as<T>();
+  for (std::int64_t part = 0; part < parts.count; ++part)
+    for (std::int64_t i = 0; i < dd; ++i) {
+      grad_c[i] += weights[part * 2 * dd + i];
+      grad_g[i] += weights[part * 2 * dd + dd + i];
+    }
   T* grad_modulation = g.grad_modulation.as<T>();
-  for (std::int64_t c = 0; c < chunks; ++c) {
+  for (std::int64_t c = 0; c < parts.chunks; ++c) {
     T* out = grad_modulation + a.table.block[list.chunk[static_cast<std::size_t>(c)].block].network * 3 * d;
     for (std::int64_t i = 0; i < 3 * d; ++i) out[i] += modulations[c * 3 * d + i];
   }

@@ -4,7 +4,7 @@
 #include "kernels/edit_head.hpp"
 
 #include "kernels/cpu/block_chunk.hpp"
-#include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/vector/pack.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -14,6 +14,7 @@ template <class T>
 struct Head {
   std::int64_t d, d2, h, outputs;
   const T *edge, *weight, *edge2, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
+  const T *packed_weight, *packed_weight2 = nullptr, *packed_mix = nullptr, *packed_head[kBlockKinds];  // transposed
 
   explicit Head(const EditHead& a)
       : d(a.edge.extent(1)),
@@ -22,37 +23,42 @@ struct Head {
         outputs(a.out.extent(1)),
         edge(a.edge.as<T>()),
         weight(a.weight.as<T>()),
-        edge2(a.edge2 ? a.edge2.as<T>() : nullptr),
+        edge2(elements<T>(a.edge2)),
         weight2(a.edge2 ? a.weight2.as<T>() : nullptr),
         projection(a.projection.as<T>()),
         kind_bias(a.kind_bias.as<T>()),
-        mix(a.mix ? a.mix.as<T>() : nullptr),
+        mix(elements<T>(a.mix)),
         head(a.head.as<T>()),
-        head_bias(a.head_bias.as<T>()) {}
+        head_bias(a.head_bias.as<T>()) {
+    packed_weight = pack_matrix(weight, h, d, true, 4);
+    if (edge2) packed_weight2 = pack_matrix(weight2, h, d2, true, 5);
+    if (mix) packed_mix = pack_matrix(mix, h, h, true, 6);
+    for (int kind = 0; kind < kBlockKinds; ++kind)
+      packed_head[kind] = pack_matrix(head + kind * outputs * h, outputs, h, true, 7 + kind);
+  }
 
-  /// First hidden layer of `count` edges of `block` from its edge `begin` on, and the second into `second` if there is
-  /// one. Returns the last of them.
-  T* hidden(const Block& block, std::int64_t begin, std::int64_t count, T* first, T* second) const {
-    const std::int64_t at0 = block.edge_offset + begin;
-    const T* bias = kind_bias + static_cast<std::int64_t>(block.kind) * h;
-    gemm(Trans::no, Trans::yes, count, h, d, T(1), edge + at0 * d, d, weight, d, T(0), first, h);
-    if (edge2) gemm(Trans::no, Trans::yes, count, h, d2, T(1), edge2 + at0 * d2, d2, weight2, d2, T(1), first, h);
-    for_row_pieces(begin, begin + count, block.cols,
-                   [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-                     const T* u = projection + (block.target_offset + row) * 2 * h;
-                     for (std::int64_t k = 0; k < n; ++k) {
-                       const T* v = projection + (block.source_offset + col + k) * 2 * h + h;
-                       T* z = first + (at + k) * h;
-                       for (std::int64_t i = 0; i < h; ++i) {
-                         const T sum = z[i] + u[i] + v[i] + bias[i];
-                         z[i] = sum > T(0) ? sum : T(0);
-                       }
-                     }
-                   });
-    if (!mix) return first;
-    gemm(Trans::no, Trans::yes, count, h, h, T(1), first, h, mix, h, T(0), second, h);
-    for (std::int64_t i = 0; i < count * h; ++i) second[i] = second[i] > T(0) ? second[i] : T(0);
-    return second;
+  EditHeadRows<T> rows(const BlockTable& table, const BlockChunk& chunk) const {
+    const Block& block = table.block[chunk.block];
+    const auto kind = static_cast<std::int64_t>(block.kind);
+    const std::int64_t first = block.edge_offset + std::int64_t{chunk.first_row} * block.cols;
+    return {.d = d,
+            .d2 = d2,
+            .h = h,
+            .outputs = outputs,
+            .rows = chunk.row_count,
+            .cols = block.cols,
+            .edge = edge + first * d,
+            .edge2 = edge2 ? edge2 + first * d2 : nullptr,
+            .target = projection + (block.target_offset + chunk.first_row) * 2 * h,
+            .source = projection + block.source_offset * 2 * h,
+            .bias = kind_bias + kind * h,
+            .packed_weight = packed_weight,
+            .packed_weight2 = packed_weight2,
+            .packed_mix = packed_mix,
+            .packed_head = packed_head[kind],
+            .head_bias = head_bias + kind * outputs,
+            .out = nullptr,
+            .scratch = scratch<T>(2, vector_functions().of<T>().edit_head_scratch(h))};
   }
 };
 
@@ -63,24 +69,13 @@ void forward(const EditHead& a) {
   T* out = a.out.as<T>();
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
-    const Block& block = a.table.block[chunk.block];
-    const auto kind = static_cast<std::int64_t>(block.kind);
-    T* first = scratch<T>(2, kTileEdges * net.h);
-    T* second = scratch<T>(3, kTileEdges * net.h);
-    const std::int64_t end = std::int64_t{chunk.first_row + chunk.row_count} * block.cols;
-    for (std::int64_t begin = std::int64_t{chunk.first_row} * block.cols; begin < end; begin += kTileEdges) {
-      const std::int64_t count = std::min(kTileEdges, end - begin);
-      const T* last = net.hidden(block, begin, count, first, second);
-      T* tile = out + (block.edge_offset + begin) * net.outputs;
-      for (std::int64_t k = 0; k < count; ++k)
-        std::copy_n(net.head_bias + kind * net.outputs, net.outputs, tile + k * net.outputs);
-      gemm(Trans::no, Trans::yes, count, net.outputs, net.h, T(1), last, net.h, net.head + kind * net.outputs * net.h,
-           net.h, T(1), tile, net.outputs);
-    }
+    EditHeadRows<T> rows = net.rows(a.table, chunk);
+    rows.out = out + (rows.edge - net.edge) / net.d * net.outputs;
+    vector_functions().of<T>().edit_head_forward(rows);
   });
 }
 
-/// Where the weight gradients of one chunk lie among its partial sums.
+/// Where the weight gradients of one part lie among its sums: those of the heads once for every kind of block.
 struct Layout {
   std::int64_t weight, weight2, mix, head, head_bias, kind_bias, total;
 
@@ -90,9 +85,9 @@ struct Layout {
     weight2 = weight + net.h * net.d;
     mix = weight2 + net.h * net.d2;
     head = mix + (net.mix ? net.h * net.h : 0);
-    head_bias = head + net.outputs * net.h;
-    kind_bias = head_bias + net.outputs;
-    total = kind_bias + net.h;
+    head_bias = head + kBlockKinds * net.outputs * net.h;
+    kind_bias = head_bias + kBlockKinds * net.outputs;
+    total = kind_bias + kBlockKinds * net.h;
   }
 };
 
@@ -103,84 +98,72 @@ void backward(const EditHeadGradient& g) {
   const Layout layout(net);
   const std::int64_t h = net.h, outputs = net.outputs;
   const ChunkList& list = block_chunks(a.table);
-  const auto chunks = static_cast<std::int64_t>(list.chunk.size());
+  const PartList parts(list);
   const T* grad_out = g.grad_out.as<T>();
-  T* grad_edge = g.grad_edge ? g.grad_edge.as<T>() : nullptr;
-  T* grad_edge2 = g.grad_edge2 ? g.grad_edge2.as<T>() : nullptr;
+  T *grad_edge = elements<T>(g.grad_edge), *grad_edge2 = elements<T>(g.grad_edge2);
   T* grad_projection = g.grad_projection.as<T>();
   T* columns = scratch<T>(0, list.columns * h);
-  T* partials = scratch<T>(1, chunks * layout.total);
-  parallel_for(chunks, [&](std::int64_t c) {
-    const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
-    const Block& block = a.table.block[chunk.block];
-    const T* head = net.head + static_cast<std::int64_t>(block.kind) * outputs * h;
-    T* first = scratch<T>(2, kTileEdges * h);
-    T* second = scratch<T>(3, kTileEdges * h);
-    T* grad_last = scratch<T>(4, kTileEdges * h);
-    T* grad_first = scratch<T>(5, kTileEdges * h);
-    T* column = columns + chunk.column_offset * h;
-    std::fill_n(column, block.cols * h, T(0));
-    T* sums = partials + c * layout.total;
+  T* partials = scratch<T>(1, parts.count * layout.total);
+  const T *packed_weight = grad_edge ? pack_matrix(net.weight, h, net.d, false, 10) : nullptr,
+          *packed_weight2 = grad_edge2 ? pack_matrix(net.weight2, h, net.d2, false, 11) : nullptr,
+          *packed_mix = net.mix ? pack_matrix(net.mix, h, h, false, 12) : nullptr;
+  // All kinds side by side in one slot.
+  const std::int64_t head_size = outputs * vector_functions().of<T>().packed_width(h);
+  T* packed_heads = scratch<T>(13, kBlockKinds * head_size);
+  for (std::int64_t kind = 0; kind < kBlockKinds; ++kind)
+    vector_functions().of<T>().pack({.rows = outputs,
+                                     .columns = h,
+                                     .data = net.head + kind * outputs * h,
+                                     .row = h,
+                                     .column = 1,
+                                     .packed = packed_heads + kind * head_size});
+  parallel_for(parts.count, [&](std::int64_t part) {
+    T* sums = partials + part * layout.total;
     std::fill_n(sums, layout.total, T(0));
-    const std::int64_t end = std::int64_t{chunk.first_row + chunk.row_count} * block.cols;
-    for (std::int64_t begin = std::int64_t{chunk.first_row} * block.cols; begin < end; begin += kTileEdges) {
-      const std::int64_t count = std::min(kTileEdges, end - begin), at0 = block.edge_offset + begin;
-      const T* last = net.hidden(block, begin, count, first, second);
-      const T* go = grad_out + at0 * outputs;
-      gemm(Trans::yes, Trans::no, outputs, h, count, T(1), go, outputs, last, h, T(1), sums + layout.head, h);
-      for (std::int64_t k = 0; k < count; ++k)
-        for (std::int64_t o = 0; o < outputs; ++o) sums[layout.head_bias + o] += go[k * outputs + o];
-      gemm(Trans::no, Trans::no, count, h, outputs, T(1), go, outputs, head, h, T(0), grad_last, h);
-      for (std::int64_t i = 0; i < count * h; ++i) grad_last[i] = last[i] > T(0) ? grad_last[i] : T(0);
-      T* grad_z = grad_last;
-      if (net.mix) {
-        gemm(Trans::yes, Trans::no, h, h, count, T(1), grad_last, h, first, h, T(1), sums + layout.mix, h);
-        gemm(Trans::no, Trans::no, count, h, h, T(1), grad_last, h, net.mix, h, T(0), grad_first, h);
-        for (std::int64_t i = 0; i < count * h; ++i) grad_first[i] = first[i] > T(0) ? grad_first[i] : T(0);
-        grad_z = grad_first;
-      }
-      gemm(Trans::yes, Trans::no, h, net.d, count, T(1), grad_z, h, net.edge + at0 * net.d, net.d, T(1),
-           sums + layout.weight, net.d);
-      if (net.edge2)
-        gemm(Trans::yes, Trans::no, h, net.d2, count, T(1), grad_z, h, net.edge2 + at0 * net.d2, net.d2, T(1),
-             sums + layout.weight2, net.d2);
-      if (grad_edge)
-        gemm(Trans::no, Trans::no, count, net.d, h, T(1), grad_z, h, net.weight, net.d, T(1), grad_edge + at0 * net.d,
-             net.d);
-      if (grad_edge2)
-        gemm(Trans::no, Trans::no, count, net.d2, h, T(1), grad_z, h, net.weight2, net.d2, T(1),
-             grad_edge2 + at0 * net.d2, net.d2);
-      T* grad_kind = sums + layout.kind_bias;
-      for_row_pieces(begin, begin + count, block.cols,
-                     [&](std::int64_t row, std::int64_t col, std::int64_t at, std::int64_t n) {
-                       T* grad_u = grad_projection + (block.target_offset + row) * 2 * h;
-                       for (std::int64_t k = 0; k < n; ++k) {
-                         const T* z = grad_z + (at + k) * h;
-                         T* grad_v = column + (col + k) * h;
-                         for (std::int64_t i = 0; i < h; ++i) {
-                           grad_u[i] += z[i];
-                           grad_v[i] += z[i];
-                           grad_kind[i] += z[i];
-                         }
-                       }
-                     });
+    for (std::int64_t c = parts.first(part); c < parts.first(part + 1); ++c) {
+      const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
+      const Block& block = a.table.block[chunk.block];
+      const auto kind = static_cast<std::int64_t>(block.kind);
+      const EditHeadRows<T> rows = net.rows(a.table, chunk);
+      const std::int64_t first = (rows.edge - net.edge) / net.d;
+      T* column = columns + chunk.column_offset * h;
+      std::fill_n(column, block.cols * h, T(0));
+      vector_functions().of<T>().edit_head_backward(
+          {.forward = rows,
+           .packed_weight = packed_weight,
+           .packed_weight2 = packed_weight2,
+           .packed_mix = packed_mix,
+           .packed_head = packed_heads + kind * head_size,
+           .grad_out = grad_out + first * outputs,
+           .grad_edge = grad_edge ? grad_edge + first * net.d : nullptr,
+           .grad_edge2 = grad_edge2 ? grad_edge2 + first * net.d2 : nullptr,
+           .grad_target = grad_projection + (block.target_offset + chunk.first_row) * 2 * h,
+           .grad_column = column,
+           .grad_weight = sums + layout.weight,
+           .grad_weight2 = sums + layout.weight2,
+           .grad_mix = sums + layout.mix,
+           .grad_head = sums + layout.head + kind * outputs * h,
+           .grad_head_bias = sums + layout.head_bias + kind * outputs,
+           .grad_bias = sums + layout.kind_bias + kind * h});
     }
   });
   add_chunk_columns(a.table, list, columns, h, grad_projection, 2 * h, h, [](const Block&) { return T(1); });
 
-  const auto add = [&](T* target, std::int64_t offset, std::int64_t count, std::int64_t kind_stride) {
-    for (std::int64_t c = 0; c < chunks; ++c) {
-      const auto kind = static_cast<std::int64_t>(a.table.block[list.chunk[static_cast<std::size_t>(c)].block].kind);
-      const T* part = partials + c * layout.total + offset;
-      for (std::int64_t i = 0; i < count; ++i) target[kind * kind_stride + i] += part[i];
-    }
+  const auto add = [&](T* target, std::int64_t offset, std::int64_t count) {
+    for (std::int64_t part = 0; part < parts.count; ++part)
+      for (std::int64_t i = 0; i < count; ++i) target[i] += partials[part * layout.total + offset + i];
   };
-  add(g.grad_weight.as<T>(), layout.weight, h * net.d, 0);
-  if (net.edge2) add(g.grad_weight2.as<T>(), layout.weight2, h * net.d2, 0);
-  if (net.mix) add(g.grad_mix.as<T>(), layout.mix, h * h, 0);
-  add(g.grad_head.as<T>(), layout.head, outputs * h, outputs * h);
-  add(g.grad_head_bias.as<T>(), layout.head_bias, outputs, outputs);
-  add(g.grad_kind_bias.as<T>(), layout.kind_bias, h, h);
+  const auto add_transposed = [&](T* target, std::int64_t offset, std::int64_t d) {
+    for (std::int64_t part = 0; part < parts.count; ++part)
+      for (std::int64_t i = 0; i < h; ++i)
+        for (std::int64_t j = 0; j < d; ++j) target[i * d + j] += partials[part * layout.total + offset + j * h + i];
+  };
+  add_transposed(g.grad_weight.as<T>(), layout.weight, net.d);
+  if (net.edge2) add_transposed(g.grad_weight2.as<T>(), layout.weight2, net.d2);
+  if (net.mix) add(g.grad_mix.as<T>(), layout.mix, h * h);
+  add(g.grad_head.as<T>(), layout.head, kBlockKinds * outputs * h);
+  add(g.grad_head_bias.as<T>(), layout.head_bias, kBlockKinds * outputs);
+  add(g.grad_kind_bias.as<T>(), layout.kind_bias, kBlockKinds * h);
 }
 
 void validate(const EditHead& a) {

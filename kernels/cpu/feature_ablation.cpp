@@ -86,9 +86,8 @@ class Ablation {
   /// y (rows, out) = source W_l^T + b_l
   void product(std::int64_t l, std::int64_t rows, const T* source, T* y) const {
     const std::int64_t in = block_[l].cols, out = block_[l].rows;
-    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(a_.bias.as<T>() + block_[l].target_offset, out, y + r * out);
-    gemm(Trans::no, Trans::yes, rows, out, in, T(1), source, in, a_.weight.as<T>() + block_[l].edge_offset, in, T(1), y,
-         out);
+    affine(rows, out, in, source, a_.weight.as<T>() + block_[l].edge_offset, a_.bias.as<T>() + block_[l].target_offset,
+           y);
   }
 
   /// y (rows, out) += scale * (values of the feature's inputs, (columns, rows), ld apart) weight_f^T

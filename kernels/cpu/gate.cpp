@@ -2,6 +2,8 @@
 // exponentials.
 #include "kernels/gate.hpp"
 
+#include <type_traits>
+
 #include "engine/random.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/gate_math.hpp"
@@ -10,47 +12,84 @@ namespace amend::kernels::cpu {
 
 namespace {
 
+/// Calls `body(kind, training)` with both as constants: its loops have no branches then, and vectorise.
+template <class Body>
+void with_kind(const Gate& a, const Body& body) {
+  const auto of_kind = [&](auto kind) {
+    if (a.training)
+      body(kind, std::true_type{});
+    else
+      body(kind, std::false_type{});
+  };
+  switch (a.kind) {
+    case GateKind::scale: return of_kind(std::integral_constant<GateKind, GateKind::scale>{});
+    case GateKind::straight_through: return of_kind(std::integral_constant<GateKind, GateKind::straight_through>{});
+    case GateKind::hard_concrete: return of_kind(std::integral_constant<GateKind, GateKind::hard_concrete>{});
+  }
+}
+
 template <class T>
 void forward(const Gate& a) {
+  constexpr std::int64_t kTile = 256;
   const T* logit = a.logit.as<T>();
-  const T* noise = a.training && a.noise ? a.noise.as<T>() : nullptr;
+  const T* noise = a.training ? elements<T>(a.noise) : nullptr;
   T* gate = a.gate.as<T>();
   T* penalty = a.penalty.as<T>();
   T* barrier = a.barrier.as<T>();
   const T temperature = static_cast<T>(a.temperature), bound = static_cast<T>(a.bound);
-  parallel_for(a.segments.count, [&](std::int64_t s) {
-    const std::int64_t begin = a.segments.offset[s], end = a.segments.offset[s + 1];
-    double open = 0, excess = 0;  // counts of up to a million gates
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto value = evaluate_gate(a.kind, a.training, temperature, bound, logit[i], noise ? noise[i] : T(0));
-      gate[i] = value.gate;
-      open += static_cast<double>(value.open);
-      excess += static_cast<double>(value.excess * value.excess);
-    }
-    const double count = static_cast<double>(std::max<std::int64_t>(end - begin, 1));
-    penalty[s] = static_cast<T>(open / count);
-    barrier[s] = static_cast<T>(excess / count);
+  with_kind(a, [&](auto kind, auto training) {
+    parallel_for(a.segments.count, [&](std::int64_t s) {
+      const std::int64_t begin = a.segments.offset[s], end = a.segments.offset[s + 1];
+      T draw[kTile] = {}, open[kTile], excess[kTile];
+      double open_sum = 0, excess_sum = 0;  // counts of up to a million gates
+      for (std::int64_t i = begin; i < end; i += kTile) {
+        const std::int64_t count = std::min(kTile, end - i);
+        if (noise) std::copy_n(noise + i, count, draw);
+        for (std::int64_t k = 0; k < count; ++k) {
+          const auto value = evaluate_gate(kind(), training(), temperature, bound, logit[i + k], draw[k]);
+          gate[i + k] = value.gate;
+          open[k] = value.open;
+          excess[k] = value.excess;
+        }
+        for (std::int64_t k = 0; k < count; ++k) {
+          open_sum += static_cast<double>(open[k]);
+          excess_sum += static_cast<double>(excess[k] * excess[k]);
+        }
+      }
+      const double count = static_cast<double>(std::max<std::int64_t>(end - begin, 1));
+      penalty[s] = static_cast<T>(open_sum / count);
+      barrier[s] = static_cast<T>(excess_sum / count);
+    });
   });
 }
 
 template <class T>
 void backward(const GateGradient& g) {
+  constexpr std::int64_t kTile = 256;
   const Gate& a = g.forward;
   const T* logit = a.logit.as<T>();
-  const T* noise = a.training && a.noise ? a.noise.as<T>() : nullptr;
-  const T* grad_gate = g.grad_gate ? g.grad_gate.as<T>() : nullptr;
+  const T* noise = a.training ? elements<T>(a.noise) : nullptr;
+  const T* grad_gate = elements<T>(g.grad_gate);
   T* grad_logit = g.grad_logit.as<T>();
   const T temperature = static_cast<T>(a.temperature), bound = static_cast<T>(a.bound);
-  parallel_for(a.segments.count, [&](std::int64_t s) {
-    const std::int64_t begin = a.segments.offset[s], end = a.segments.offset[s + 1];
-    const T count = static_cast<T>(std::max<std::int64_t>(end - begin, 1));
-    const T grad_open = g.grad_penalty ? g.grad_penalty.as<T>()[s] / count : T(0);
-    const T grad_excess = g.grad_barrier ? g.grad_barrier.as<T>()[s] / count : T(0);
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto value = evaluate_gate(a.kind, a.training, temperature, bound, logit[i], noise ? noise[i] : T(0));
-      grad_logit[i] += (grad_gate ? grad_gate[i] : T(0)) * value.gate_slope + grad_open * value.open_slope +
-                       grad_excess * T(2) * value.excess;
-    }
+  with_kind(a, [&](auto kind, auto training) {
+    parallel_for(a.segments.count, [&](std::int64_t s) {
+      const std::int64_t begin = a.segments.offset[s], end = a.segments.offset[s + 1];
+      const T count = static_cast<T>(std::max<std::int64_t>(end - begin, 1));
+      const T grad_open = g.grad_penalty ? g.grad_penalty.as<T>()[s] / count : T(0);
+      const T grad_excess = g.grad_barrier ? g.grad_barrier.as<T>()[s] / count : T(0);
+      T draw[kTile] = {}, grad[kTile] = {};
+      for (std::int64_t i = begin; i < end; i += kTile) {
+        const std::int64_t some = std::min(kTile, end - i);
+        if (noise) std::copy_n(noise + i, some, draw);
+        if (grad_gate) std::copy_n(grad_gate + i, some, grad);
+        for (std::int64_t k = 0; k < some; ++k) {
+          const auto value = evaluate_gate(kind(), training(), temperature, bound, logit[i + k], draw[k]);
+          grad_logit[i + k] +=
+              grad[k] * value.gate_slope + grad_open * value.open_slope + grad_excess * T(2) * value.excess;
+        }
+      }
+    });
   });
 }
 

@@ -33,10 +33,7 @@ void forward(const Linear& a) {
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
     T* y_tile = y + tile.first * out;
-    if (bias)
-      for (std::int64_t r = 0; r < tile.count; ++r) std::copy_n(bias, out, y_tile + r * out);
-    gemm(Trans::no, Trans::yes, tile.count, out, in, T(1), x + tile.first * in, in, weight, in, bias ? T(1) : T(0),
-         y_tile, out);
+    affine(tile.count, out, in, x + tile.first * in, weight, bias, y_tile);
   });
 }
 

@@ -50,12 +50,10 @@ struct Mlp {
       }
       inverse[r] = T(1) / std::sqrt(squares / static_cast<T>(in) + static_cast<T>(kLayerNormEpsilon));
       for (std::int64_t i = 0; i < in; ++i) x[i] *= inverse[r];
-      std::copy_n(bias1, f, pre + r * f);
-      std::copy_n(bias2, h, product + r * h);
     }
-    gemm(Trans::no, Trans::yes, tile.count, f, in, T(1), normal, in, weight1, in, T(1), pre, f);
+    affine(tile.count, f, in, normal, weight1, bias1, pre);
     for (std::int64_t i = 0; i < tile.count * f; ++i) hidden[i] = silu(pre[i]);
-    gemm(Trans::no, Trans::yes, tile.count, h, f, T(1), hidden, f, weight2, f, T(1), product, h);
+    affine(tile.count, h, f, hidden, weight2, bias2, product);
   }
 };
 

@@ -71,8 +71,7 @@ void forward(const SubjectForward& a) {
       T* y = last         ? logits + (b * rows + first) * classes
              : activation ? activations.target(l)
                           : scratch<T>(1 + l % 2, kSubjectRows * widest);
-      for (std::int64_t r = 0; r < count; ++r) std::copy_n(bias + block[l].target_offset, out, y + r * out);
-      gemm(Trans::no, Trans::yes, count, out, in, T(1), source, in, weight + block[l].edge_offset, in, T(1), y, out);
+      affine(count, out, in, source, weight + block[l].edge_offset, bias + block[l].target_offset, y);
       if (!last) activate(network.activation, count * out, y, slope ? slopes.target(l) : nullptr);
       source = y;
     }

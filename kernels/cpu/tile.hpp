@@ -14,6 +14,8 @@
 
 namespace amend::kernels::cpu {
 
+inline constexpr int kGemmSlot = 15;  // of gemm, whoever calls it
+
 /// Memory of the calling thread that only grows: `slot` tells apart buffers that are alive at the same time.
 /// Uninitialised. A steady-state step finds all of it in place.
 template <class T>

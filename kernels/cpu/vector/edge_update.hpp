@@ -1,0 +1,243 @@
+#pragma once
+
+// The message layer on consecutive target rows of one block. A few edges at a time go all the way, so that only edge
+// states and the partial sums leave the first cache: z = C e on registers, layer norm, gate and both sums row by row,
+// then G g on registers, added to the state as it is stored.
+
+#include "kernels/cpu/vector/functions.hpp"
+#include "kernels/cpu/vector/multiply.hpp"
+#include "kernels/cpu/vector/walk.hpp"
+
+namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
+
+inline constexpr double kLayerNormEpsilon = 1e-5;
+/// Edges of a forward tile: the packed weights are read once for all of them.
+inline constexpr std::int64_t kForwardEdges = 24;
+/// Of a backward tile: the weights' gradients are read and written once for all of them.
+inline constexpr std::int64_t kBackwardEdges = 48;
+
+template <class T>
+std::int64_t edge_update_scratch(std::int64_t d) {
+  return 6 * kBackwardEdges * whole_vectors<T>(d) + 3 * whole_vectors<T>(d);
+}
+
+/// z (edges, width) holds C e; it becomes layer_norm(z + u + v) times the deviation, whose inverse is returned for
+/// every edge. A step is done for all edges before the next one, so that the processor has several edges under way.
+template <int kD, class T>
+AMEND_INLINE void normalise(const EdgeUpdateRows<T>& a, std::int64_t edges, Walk at, T* z, T* inverse) {
+  const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d);
+  const T share = T(1) / static_cast<T>(d);
+  for (std::int64_t k = 0; k < edges; ++k, at.next()) {
+    const T* u = a.target + at.row * 4 * d;
+    const T* v = a.source + at.col * 4 * d + d;
+    T* x = z + k * width;
+    Vector<T> sum{};
+    for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+      const Vector<T> value = load(x + i) + (load(u + i, lanes) + load(v + i, lanes));
+      store(x + i, value);
+      sum += value;
+    });
+    inverse[k] = lane_sum<T>(sum) * share;
+  }
+  for (std::int64_t k = 0; k < edges; ++k) {
+    T* x = z + k * width;
+    const Vector<T> mean = broadcast(inverse[k]);
+    Vector<T> squares{};
+    for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+      const Vector<T> value = keep<T>(load(x + i) - mean, lanes);
+      store(x + i, value);
+      squares += value * value;
+    });
+    inverse[k] = lane_sum<T>(squares) * share;
+  }
+  for (std::int64_t k = 0; k < edges; ++k) inverse[k] = inverse_root(inverse[k] + static_cast<T>(kLayerNormEpsilon));
+}
+
+template <int kD, class T>
+void edge_update_rows(const EdgeUpdateRows<T>& args) {
+  const EdgeUpdateRows<T> a = args;  // a copy: stores cannot change it
+  const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d), count = a.rows * a.cols;
+  T* gate = a.scratch;
+  T inverse[kForwardEdges];
+  Walk at{0, 0, a.cols};
+  for (std::int64_t begin = 0; begin < count; begin += kForwardEdges) {
+    const std::int64_t edges = count - begin < kForwardEdges ? count - begin : kForwardEdges;
+    const T* edge = a.edge + begin * d;
+    multiply(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
+             [&](std::int64_t k, std::int64_t i, Vector<T> sum) { store(gate + k * width + i, sum); });
+    normalise<kD>(a, edges, at, gate, inverse);
+    for (std::int64_t k = 0; k < edges; ++k, at.next()) {
+      const T* target = a.target + at.row * 4 * d;
+      const T* source = a.source + at.col * 4 * d;
+      T* g = gate + k * width;
+      T* row_sum = a.row_sum + at.row * 2 * d;
+      T* column_sum = a.column_sum + at.col * d;
+      const Vector<T> scale = broadcast(inverse[k]);
+      for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+        const Vector<T> x = load(a.gamma + i, lanes) * (load(g + i) * scale) + load(a.beta + i, lanes);
+        const Vector<T> y = x * sigmoid_lanes(x);
+        store(g + i, y);
+        store(row_sum + i, load(row_sum + i, lanes) + y * load(source + 2 * d + i, lanes), lanes);
+        store(column_sum + i, load(column_sum + i, lanes) + y * load(target + 3 * d + i, lanes), lanes);
+      });
+    }
+    T* out = a.edge_out + begin * d;
+    multiply(edges, d, d, Left<T>{gate, width, 1}, packed(a.packed_g, d),
+             [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
+               with_lanes<T, kD>(d - i, [&](auto lanes) {
+                 store(out + k * d + i, load(edge + k * d + i, lanes) + load(a.alpha + i, lanes) * sum, lanes);
+               });
+             });
+  }
+}
+
+template <int kD, class T>
+void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
+  const EdgeUpdateRowsGradient<T> g = args;  // a copy: stores cannot change it
+  const EdgeUpdateRows<T>& a = g.forward;
+  const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d), count = a.rows * a.cols;
+  T* normal = a.scratch;
+  T* gate = normal + kBackwardEdges * width;
+  T* grad = gate + kBackwardEdges * width;    // of the gate, then of z
+  T* scaled = grad + kBackwardEdges * width;  // alpha times the gradient of the states
+  T* states = scaled + kBackwardEdges * width;
+  T* zeros = states + kBackwardEdges * width;
+  T inverse[kBackwardEdges], mean[kBackwardEdges], slope[kBackwardEdges];
+  for (std::int64_t i = 0; i < width; ++i) zeros[i] = T(0);
+  T *grad_gamma = g.grad_modulation, *grad_beta = grad_gamma + d;
+  const T share = T(1) / static_cast<T>(d);
+  Walk at{0, 0, a.cols};
+  for (std::int64_t begin = 0; begin < count; begin += kBackwardEdges) {
+    const std::int64_t edges = count - begin < kBackwardEdges ? count - begin : kBackwardEdges;
+    const T* edge = a.edge + begin * d;
+    const T* grad_out = g.grad_out ? g.grad_out + begin * d : nullptr;
+    const auto into = [&](T* to) {
+      return [to, width](std::int64_t k, std::int64_t i, Vector<T> sum) { store(to + k * width + i, sum); };
+    };
+    multiply(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d), into(normal));
+    if (grad_out) {
+      for (std::int64_t k = 0; k < edges; ++k)
+        for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+          store(scaled + k * width + i, load(a.alpha + i, lanes) * load(grad_out + k * d + i, lanes));
+        });
+      multiply(edges, d, d, Left<T>{scaled, width, 1}, packed(g.packed_g, d), into(grad));
+    } else {
+      for (std::int64_t i = 0; i < edges * width; ++i) grad[i] = T(0);
+    }
+    normalise<kD>(a, edges, at, normal, inverse);
+    const Walk start = at;
+    for (std::int64_t k = 0; k < edges; ++k, at.next()) {
+      const T* target = a.target + at.row * 4 * d;
+      const T* source = a.source + at.col * 4 * d;
+      const T* grad_f = g.grad_row_sum ? g.grad_row_sum + at.row * 2 * d : zeros;
+      const T* grad_r = g.grad_column_sum ? g.grad_column_sum + at.col * 2 * d : zeros;
+      T *x = normal + k * width, *y = gate + k * width, *gz = grad + k * width;
+      T* grad_t = g.grad_target + at.row * 4 * d + 3 * d;
+      T* grad_s = g.grad_column + at.col * 2 * d + d;
+      const Vector<T> scale = broadcast(inverse[k]);
+      Vector<T> sum{}, dot{};
+      for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+        const Vector<T> n = load(x + i) * scale, gamma = load(a.gamma + i, lanes);
+        const Vector<T> pre = gamma * n + load(a.beta + i, lanes), open = sigmoid_lanes(pre), value = pre * open;
+        const Vector<T> f = g.per_row * load(grad_f + i, lanes), r = g.per_column * load(grad_r + i, lanes);
+        store(x + i, n);
+        store(y + i, value);
+        store(grad_s + i, load(grad_s + i, lanes) + f * value, lanes);
+        store(grad_t + i, load(grad_t + i, lanes) + r * value, lanes);
+        const Vector<T> grad_gate =
+            load(gz + i) + f * load(source + 2 * d + i, lanes) + r * load(target + 3 * d + i, lanes);
+        const Vector<T> grad_pre = keep<T>(grad_gate * (open * (1 + pre * (1 - open))), lanes);
+        store(grad_gamma + i, load(grad_gamma + i, lanes) + grad_pre * n, lanes);
+        store(grad_beta + i, load(grad_beta + i, lanes) + grad_pre, lanes);
+        const Vector<T> grad_normal = grad_pre * gamma;
+        store(gz + i, grad_normal);
+        sum += grad_normal;
+        dot += grad_normal * n;
+      });
+      mean[k] = lane_sum<T>(sum) * share;
+      slope[k] = lane_sum<T>(dot) * share;
+    }
+    at = start;
+    for (std::int64_t k = 0; k < edges; ++k, at.next()) {
+      const T* x = normal + k * width;
+      T* gz = grad + k * width;
+      T* grad_u = g.grad_target + at.row * 4 * d;
+      T* grad_v = g.grad_column + at.col * 2 * d;
+      const Vector<T> scale = broadcast(inverse[k]), centre = broadcast(mean[k]), tilt = broadcast(slope[k]);
+      for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
+        const Vector<T> z = (load(gz + i) - centre - load(x + i) * tilt) * scale;
+        store(gz + i, z);
+        store(grad_u + i, load(grad_u + i, lanes) + z, lanes);
+        store(grad_v + i, load(grad_v + i, lanes) + z, lanes);
+      });
+    }
+    if (g.grad_edge) {
+      T* grad_edge = g.grad_edge + begin * d;
+      multiply(edges, d, d, Left<T>{grad, width, 1}, packed(g.packed_c, d),
+               [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
+                 with_lanes<T, kD>(d - i, [&](auto lanes) {
+                   T* to = grad_edge + k * d + i;
+                   Vector<T> value = load(to, lanes) + sum;
+                   if (grad_out) value += load(grad_out + k * d + i, lanes);
+                   store(to, value, lanes);
+                 });
+               });
+    }
+    // Both weights' gradients are products over the tile's edges: of gradients and what was multiplied.
+    const T* right = edge;
+    if (width != d) {
+      for (std::int64_t k = 0; k < edges; ++k)
+        for (std::int64_t i = 0; i < width; ++i) states[k * width + i] = i < d ? edge[k * d + i] : T(0);
+      right = states;
+    }
+    const auto add_to = [&](T* to) {
+      return [to, d](std::int64_t i, std::int64_t j, Vector<T> sum) {
+        with_lanes<T, kD>(d - j, [&](auto lanes) { store(to + i * d + j, load(to + i * d + j, lanes) + sum, lanes); });
+      };
+    };
+    multiply(d, d, edges, Left<T>{grad, 1, width}, row_major(right, width), add_to(g.grad_c));
+    if (grad_out) multiply(d, d, edges, Left<T>{grad_out, 1, d}, row_major<T>(gate, width), add_to(g.grad_g));
+  }
+}
+
+/// grad_g holds P = sum_k grad_out_k g_k^T so far: grad_G is alpha P row by row, and as grad_alpha_i = sum_k
+/// grad_out_ki (G g_k)_i = sum_j G_ij P_ij, the product G g is not needed again.
+template <class T>
+void finish_weight_g(const EdgeUpdateRowsGradient<T>& g) {
+  const std::int64_t d = g.forward.d;
+  T* grad_alpha = g.grad_modulation + 2 * d;
+  for (std::int64_t i = 0; i < d; ++i)
+    for (std::int64_t j = 0; j < d; ++j) {
+      T& p = g.grad_g[i * d + j];
+      grad_alpha[i] += g.weight_g[i * d + j] * p;
+      p *= g.forward.alpha[i];
+    }
+}
+
+template <class T>
+void edge_update_forward(const EdgeUpdateRows<T>& a) {
+  if constexpr (sizeof(T) == 4) switch (a.d) {
+      case 16: return edge_update_rows<16>(a);
+      case 32: return edge_update_rows<32>(a);
+      case 64: return edge_update_rows<64>(a);
+      case 128: return edge_update_rows<128>(a);
+    }
+  edge_update_rows<0>(a);
+}
+
+template <class T>
+void edge_update_backward(const EdgeUpdateRowsGradient<T>& g) {
+  const auto run = [&] {
+    if constexpr (sizeof(T) == 4) switch (g.forward.d) {
+        case 16: return edge_update_rows_backward<16>(g);
+        case 32: return edge_update_rows_backward<32>(g);
+        case 64: return edge_update_rows_backward<64>(g);
+        case 128: return edge_update_rows_backward<128>(g);
+      }
+    edge_update_rows_backward<0>(g);
+  };
+  run();
+  if (g.grad_out) finish_weight_g(g);
+}
+
+}  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

@@ -1,0 +1,131 @@
+#pragma once
+
+// The inner loops of the CPU kernels, compiled for several instruction sets, and the choice among them: the best that
+// the processor has, made once.
+
+#include <cstdint>
+#include <span>
+
+namespace amend::kernels::cpu {
+
+/// c (m, n) = alpha a (m, k) b (k, n) + beta c, or + bias in every row; with beta 0 c is not read. Element (i, l) of a
+/// is a[i * a_row + l * a_term], element (l, j) of b is b[l * b_row + j * b_column]; rows of c are c_row apart.
+template <class T>
+struct SmallProduct {
+  std::int64_t m, n, k;
+  T alpha;
+  const T* a;
+  std::int64_t a_row, a_term;
+  const T* b;
+  std::int64_t b_row, b_column;
+  T beta;
+  const T* bias;  // (n) or null; with it beta is 0
+  T* c;
+  std::int64_t c_row;
+  T* packed;  // room for k rows of Functions::packed_width(n)
+};
+
+/// A matrix of elements (i, j) = data[i * row + j * column] as the right factor of products, packed into
+/// rows * Functions::packed_width(columns) elements.
+template <class T>
+struct PackedMatrix {
+  std::int64_t rows, columns;
+  const T* data;
+  std::int64_t row, column;
+  T* packed;
+};
+
+/// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. Projections are 4 D apart, D
+/// values each of u, v, s and t.
+template <class T>
+struct EdgeUpdateRows {
+  std::int64_t d, rows, cols;
+  const T* edge;                  // (rows * cols, D)
+  const T *target, *source;       // projections of the first of the rows and of source neuron 0
+  const T *gamma, *beta, *alpha;  // (D)
+  const T *packed_c, *packed_g;   // C^T and G^T
+  T* edge_out;                    // (rows * cols, D)
+  T* row_sum;                     // 2 D apart, of g s_j: added to
+  T* column_sum;                  // (cols, D), of g t_i: added to
+  T* scratch;                     // room for Functions::edge_update_scratch(d)
+};
+
+template <class T>
+struct EdgeUpdateRowsGradient {
+  EdgeUpdateRows<T> forward;                // without G and outputs
+  const T *packed_c, *packed_g;             // C and G
+  const T* weight_g;                        // (D, D)
+  const T* grad_out;                        // (rows * cols, D) or null
+  const T *grad_row_sum, *grad_column_sum;  // of the first of the rows and of source neuron 0, 2 D apart; null: zero
+  T per_row, per_column;                    // what the sums are multiplied with
+  T* grad_edge;                             // (rows * cols, D) or null
+  T* grad_target;                           // 4 D apart, of u and t
+  T* grad_column;                           // (cols, 2 D), of v and s
+  T *grad_c, *grad_g;                       // (D, D)
+  T* grad_modulation;                       // (3 D)
+};
+
+/// The network of every weight on consecutive target rows of one block: see kernels/edit_head.hpp. Projections are 2 H
+/// apart, H values each of u and v.
+template <class T>
+struct EditHeadRows {
+  std::int64_t d, d2, h, outputs, rows, cols;
+  const T *edge, *edge2;                    // (rows * cols, D), (rows * cols, D2)
+  const T *target, *source;                 // projections of the first of the rows and of source neuron 0
+  const T* bias;                            // (H), of the kind
+  const T *packed_weight, *packed_weight2;  // W^T and W2^T
+  const T *packed_mix, *packed_head;        // transposed; mix may be null
+  const T* head_bias;                       // (outputs)
+  T* out;                                   // (rows * cols, outputs)
+  T* scratch;                               // room for Functions::edit_head_scratch(h)
+};
+
+/// Gradients are added to; those of W and W2 are transposed.
+template <class T>
+struct EditHeadRowsGradient {
+  EditHeadRows<T> forward;                                             // without out
+  const T *packed_weight, *packed_weight2, *packed_mix, *packed_head;  // not transposed; W's with grad_edge only
+  const T* grad_out;                                                   // (rows * cols, outputs)
+  T *grad_edge, *grad_edge2;                                           // (rows * cols, D), (rows * cols, D2) or null
+  T* grad_target;                                                      // 2 H apart, of u
+  T* grad_column;                                                      // (cols, H), of v
+  T *grad_weight, *grad_weight2, *grad_mix, *grad_head;                // (D, H), (D2, H), (H, H), (outputs, H)
+  T *grad_head_bias, *grad_bias;                                       // (outputs), (H)
+};
+
+template <class T>
+struct Functions {
+  std::int64_t (*packed_width)(std::int64_t columns);
+  void (*pack)(const PackedMatrix<T>&);
+  void (*product)(const SmallProduct<T>&);
+  std::int64_t (*edge_update_scratch)(std::int64_t d);
+  void (*edge_update_forward)(const EdgeUpdateRows<T>&);
+  void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);
+  std::int64_t (*edit_head_scratch)(std::int64_t h);
+  void (*edit_head_forward)(const EditHeadRows<T>&);
+  void (*edit_head_backward)(const EditHeadRowsGradient<T>&);
+};
+
+struct VectorFunctions {
+  const char* target;  // the instruction set, as g++ calls it
+  Functions<float> float32;
+  Functions<double> float64;
+
+  template <class T>
+  const Functions<T>& of() const {
+    if constexpr (sizeof(T) == sizeof(float))
+      return float32;
+    else
+      return float64;
+  }
+};
+
+/// What this processor can run, the best first.
+std::span<const VectorFunctions* const> supported_vector_functions();
+
+/// Those in use: the best, unless the environment variable AMEND_VECTOR_TARGET names another one that is supported.
+const VectorFunctions& vector_functions();
+/// For tests: takes these from now on.
+void use_vector_functions(const VectorFunctions& functions);
+
+}  // namespace amend::kernels::cpu

@@ -1,0 +1,56 @@
+#pragma once
+
+// Products and packed matrices of functions.hpp.
+
+#include "kernels/cpu/vector/functions.hpp"
+#include "kernels/cpu/vector/multiply.hpp"
+
+namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
+
+template <class T>
+constexpr std::int64_t packed_width(std::int64_t columns) {
+  return (columns + kPanel<T> - 1) / kPanel<T> * kPanel<T>;
+}
+
+template <class T>
+void pack(const PackedMatrix<T>& a) {
+  T* to = a.packed;
+  for (std::int64_t first = 0; first < a.columns; first += kPanel<T>) {
+    const std::int64_t count = a.columns - first < kPanel<T> ? a.columns - first : kPanel<T>;
+    for (std::int64_t i = 0; i < a.rows; ++i, to += kPanel<T>) {
+      const T* from = a.data + i * a.row + first * a.column;
+      if (a.column == 1)
+        for (std::int64_t j = 0; j < count; ++j) to[j] = from[j];
+      else
+        for (std::int64_t j = 0; j < count; ++j) to[j] = from[j * a.column];
+      for (std::int64_t j = count; j < kPanel<T>; ++j) to[j] = T(0);
+    }
+  }
+}
+
+template <class T>
+void product(const SmallProduct<T>& args) {
+  const SmallProduct<T> p = args;
+  Right<T> b = row_major(p.b, p.b_row);
+  if (p.b_column != 1 || p.n % kLanes<T> != 0) {
+    pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.packed});
+    b = packed(static_cast<const T*>(p.packed), p.k);
+  }
+  const bool add = p.beta != T(0);
+  const auto put = [&](std::int64_t i, std::int64_t j, Vector<T> sum) {
+    T* c = p.c + i * p.c_row + j;
+    const auto finish = [&](auto lanes) {
+      Vector<T> value = p.alpha * sum;
+      if (add) value += p.beta * load(c, lanes);
+      if (p.bias != nullptr) value += load(p.bias + j, lanes);
+      store(c, value, lanes);
+    };
+    if (j + kLanes<T> <= p.n)
+      finish(AllLanes{});
+    else
+      finish(p.n - j);
+  };
+  multiply(p.m, p.n, p.k, Left<T>{p.a, p.a_row, p.a_term}, b, put);
+}
+
+}  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

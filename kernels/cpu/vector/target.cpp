@@ -1,0 +1,28 @@
+// All inner loops for one instruction set: AMEND_VECTOR_TARGET is its name as an identifier, AMEND_VECTOR_NAME as text.
+#include "kernels/cpu/vector/edge_update.hpp"
+#include "kernels/cpu/vector/edit_head.hpp"
+#include "kernels/cpu/vector/product.hpp"
+
+namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
+
+namespace {
+
+template <class T>
+constexpr Functions<T> kFunctions = {
+    .packed_width = packed_width<T>,
+    .pack = pack<T>,
+    .product = product<T>,
+    .edge_update_scratch = edge_update_scratch<T>,
+    .edge_update_forward = edge_update_forward<T>,
+    .edge_update_backward = edge_update_backward<T>,
+    .edit_head_scratch = edit_head_scratch<T>,
+    .edit_head_forward = edit_head_forward<T>,
+    .edit_head_backward = edit_head_backward<T>,
+};
+
+}  // namespace
+
+extern const VectorFunctions vector_functions;
+const VectorFunctions vector_functions = {AMEND_VECTOR_NAME, kFunctions<float>, kFunctions<double>};
+
+}  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

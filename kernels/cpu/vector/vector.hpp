@@ -1,0 +1,151 @@
+#pragma once
+
+// Vectors of the processor, as wide as the instruction set that this file is compiled for. The files of this folder are
+// compiled once for every instruction set in AMEND_VECTOR_TARGETS (cmake/VectorTargets.cmake), in a namespace of its
+// own; functions.hpp chooses among them when the program starts. So that no code of a wide instruction set reaches the
+// rest of the program through the linker, everything here is always inlined or has a name in that namespace.
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/math.hpp"
+
+#ifndef AMEND_VECTOR_TARGET
+#define AMEND_VECTOR_TARGET native_target
+#endif
+
+#define AMEND_INLINE [[gnu::always_inline]] inline
+
+namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+struct VectorType {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T in_memory __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+};
+template <class T>
+using Vector = typename VectorType<T>::type;
+
+template <class T>
+inline constexpr std::int64_t kLanes = kVectorBytes / static_cast<std::int64_t>(sizeof(T));
+
+template <class T>
+AMEND_INLINE constexpr std::int64_t whole_vectors(std::int64_t count) {
+  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+
+/// Lanes of two vectors: what a row of a packed matrix is made of.
+template <class T>
+inline constexpr std::int64_t kPanel = 2 * kLanes<T>;
+
+template <class T>
+AMEND_INLINE Vector<T> load(const T* p) {
+  return *reinterpret_cast<const typename VectorType<T>::in_memory*>(p);
+}
+template <class T>
+AMEND_INLINE void store(T* p, Vector<T> x) {
+  *reinterpret_cast<typename VectorType<T>::in_memory*>(p) = x;
+}
+template <class T>
+AMEND_INLINE Vector<T> broadcast(T x) {
+  return x - Vector<T>{};  // not x + 0, which the compiler must keep for the sake of -0
+}
+
+/// The sum of the lanes, always in the same order.
+template <class T>
+AMEND_INLINE T lane_sum(Vector<T> x) {
+  if constexpr (kLanes<T> == 16)
+    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  if constexpr (kLanes<T> == 16)
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  if constexpr (kLanes<T> == 8) x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+  if constexpr (kLanes<T> == 16)
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  if constexpr (kLanes<T> == 8) x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+  if constexpr (kLanes<T> == 4) x += __builtin_shufflevector(x, x, 2, 3, 0, 1);
+  return x[0] + x[1];
+}
+
+/// The first `count` lanes are those of `x`, the others 0.
+template <class T, class Count>
+AMEND_INLINE Vector<T> keep(Vector<T> x, Count count) {
+  if constexpr (std::is_same_v<Count, std::int64_t>)
+    for (std::int64_t i = count; i < kLanes<T>; ++i) x[i] = T(0);
+  return x;
+}
+
+/// How many lanes a step of for_vectors is about: all of them, known to the compiler, or the last few.
+struct AllLanes {};
+
+template <class T>
+AMEND_INLINE Vector<T> load(const T* p, AllLanes) {
+  return load(p);
+}
+/// Lanes beyond `count` are 0 and their memory is not read.
+template <class T>
+AMEND_INLINE Vector<T> load(const T* p, std::int64_t count) {
+  Vector<T> x{};
+  for (std::int64_t i = 0; i < count; ++i) x[i] = p[i];
+  return x;
+}
+template <class T>
+AMEND_INLINE void store(T* p, Vector<T> x, AllLanes) {
+  store(p, x);
+}
+template <class T>
+AMEND_INLINE void store(T* p, Vector<T> x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) p[i] = x[i];
+}
+
+/// `body(i, lanes)` for i = 0, one vector on, ... below count, which is kCount unless that is 0.
+template <class T, int kCount, class Body>
+AMEND_INLINE void for_vectors(std::int64_t count, const Body& body) {
+  std::int64_t i = 0;
+  if constexpr (kCount != 0) count = kCount;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) body(i, AllLanes{});
+  if constexpr (kCount == 0 || kCount % kLanes<T> != 0)
+    if (i < count) body(i, count - i);
+}
+
+/// `body(lanes)` for one vector of which `left` lanes are wanted, or all; kCount as for for_vectors.
+template <class T, int kCount, class Body>
+AMEND_INLINE void with_lanes(std::int64_t left, const Body& body) {
+  if ((kCount != 0 && kCount % kLanes<T> == 0) || left >= kLanes<T>)
+    body(AllLanes{});
+  else
+    body(left);
+}
+
+AMEND_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
+AMEND_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
+
+AMEND_INLINE Vector<float> exponential(Vector<float> x) {
+  typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+  return exponential_lanes<Vector<float>, Bits>(x);
+}
+AMEND_INLINE Vector<double> exponential(Vector<double> x) {
+  for (std::int64_t i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
+  return x;
+}
+
+/// 1 / (1 + e^-x) of every lane, as kernels/math.hpp's.
+template <class V>
+AMEND_INLINE V sigmoid_lanes(V x) {
+  return 1 / (1 + exponential(-x));
+}
+
+template <class V>
+AMEND_INLINE V positive_part(V x) {
+  return x > 0 ? x : V{};
+}
+
+}  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

@@ -1,0 +1,165 @@
+// The inner loops of the CPU kernels, for every instruction set that this processor has.
+
+#include "kernels/cpu/vector/functions.hpp"
+
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "autograd/op/edge_update.hpp"
+#include "autograd/op/edit_head.hpp"
+#include "kernels/cpu/gemm.hpp"
+#include "test/support/op_run.hpp"
+#include "test/support/tolerance.hpp"
+
+namespace amend {
+namespace {
+
+using kernels::cpu::supported_vector_functions;
+using kernels::cpu::Trans;
+using kernels::cpu::vector_functions;
+using kernels::cpu::VectorFunctions;
+
+/// Uses some functions for the life of the object.
+class Using {
+ public:
+  explicit Using(const VectorFunctions& functions) : before_(vector_functions()) {
+    kernels::cpu::use_vector_functions(functions);
+  }
+  ~Using() { kernels::cpu::use_vector_functions(before_); }
+  Using(const Using&) = delete;
+  Using& operator=(const Using&) = delete;
+
+ private:
+  const VectorFunctions& before_;
+};
+
+struct Sizes {
+  std::int64_t m, n, k;
+};
+
+template <class T>
+void check_gemm(const Sizes& size, Trans trans_a, Trans trans_b, double alpha, double beta) {
+  const auto [m, n, k] = size;
+  const DType dtype = dtype_of<T>();
+  // Rows are longer than they must be, and what is between them is not touched.
+  const bool a_transposed = trans_a == Trans::yes, b_transposed = trans_b == Trans::yes;
+  const std::int64_t lda = (a_transposed ? m : k) + 3, ldb = (b_transposed ? k : n) + 1, ldc = n + 2;
+  const Tensor a = test::random_tensor({a_transposed ? k : m, lda}, dtype, 1),
+               b = test::random_tensor({b_transposed ? n : k, ldb}, dtype, 2),
+               c = test::random_tensor({m, ldc}, dtype, 3), before = test::convert(c, dtype);
+  // A result that is not to be read holds NaN.
+  if (beta == 0.0)
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) c.as<T>()[i * ldc + j] = std::numeric_limits<T>::quiet_NaN();
+  kernels::cpu::gemm(trans_a, trans_b, m, n, k, static_cast<T>(alpha), a.as<T>(), lda, b.as<T>(), ldb,
+                     static_cast<T>(beta), c.as<T>(), ldc);
+  double worst = 0.0;
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < ldc; ++j) {
+      const double old = static_cast<double>(before.as<T>()[i * ldc + j]);
+      double expected = old, magnitude = 1.0;
+      if (j < n) {
+        double sum = 0.0;
+        for (std::int64_t l = 0; l < k; ++l) {
+          const double term = static_cast<double>(a.as<T>()[a_transposed ? l * lda + i : i * lda + l]) *
+                              static_cast<double>(b.as<T>()[b_transposed ? j * ldb + l : l * ldb + j]);
+          sum += term;
+          magnitude += std::abs(term);
+        }
+        expected = alpha * sum + (beta == 0.0 ? 0.0 : beta * old);
+      }
+      const double error = std::abs(static_cast<double>(c.as<T>()[i * ldc + j]) - expected) / magnitude;
+      worst = error <= worst ? worst : error;  // NaN counts
+    }
+  INFO(m << " x " << n << " x " << k << ", transposed " << a_transposed << b_transposed);
+  CHECK(worst <= 16 * static_cast<double>(std::numeric_limits<T>::epsilon()));
+}
+
+TEST_CASE("gemm agrees with the sum of its terms") {
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    INFO(functions->target);
+    for (const Sizes& size :
+         {Sizes{1, 1, 1}, {7, 2, 15}, {13, 16, 9}, {5, 33, 4}, {24, 24, 0}, {0, 3, 2}, {29, 104, 31}})
+      for (Trans trans_a : {Trans::no, Trans::yes})
+        for (Trans trans_b : {Trans::no, Trans::yes})
+          for (double beta : {0.0, 1.0}) {
+            check_gemm<float>(size, trans_a, trans_b, beta == 0.0 ? -1.0 : 0.5, beta);
+            check_gemm<double>(size, trans_a, trans_b, 1.0, beta);
+          }
+  }
+}
+
+TEST_CASE("gemm of large matrices, by the library") {
+  check_gemm<float>({3, 300, 300}, Trans::no, Trans::yes, 1.0, 1.0);
+  check_gemm<double>({3, 300, 300}, Trans::yes, Trans::no, -1.0, 0.0);
+}
+
+TEST_CASE("gemm: a row has the same bits wherever it lies") {
+  constexpr std::int64_t n = 19, k = 23, m = 31;
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    const Tensor a = test::random_tensor({m, k}, DType::float32, 1), b = test::random_tensor({k, n}, DType::float32, 2);
+    const auto rows = [&](std::int64_t first, std::int64_t count) {
+      Tensor c({count, n}, DType::float32);
+      kernels::cpu::gemm(Trans::no, Trans::no, count, n, k, 1.0f, a.as<float>() + first * k, k, b.as<float>(), n, 0.0f,
+                         c.as<float>(), n);
+      return c;
+    };
+    const Tensor all = rows(0, m);
+    for (std::int64_t row : {0, 5, 6, 12, 24, 30}) CHECK(test::same_bits(rows(row, 1), slice_rows(all, row, 1)));
+  }
+}
+
+TEST_CASE("edge_update and edit_head agree across instruction sets") {
+  const std::int64_t d = GENERATE(5, 16, 32, 64, 128);
+  const test::RandomBatch batch = test::random_batch({{6, 5, 3}, {6, 9, 2, 3}}, Activation::relu, DType::float64, 3);
+  const auto& table = batch.table();
+  const std::vector<Tensor> edge_inputs = {test::random_tensor({table.edge_count, d}, DType::float64, 1),
+                                           test::random_tensor({table.node_count, 4 * d}, DType::float64, 2),
+                                           test::random_tensor({d, d}, DType::float64, 3, 0.3),
+                                           test::random_tensor({d, d}, DType::float64, 4, 0.3),
+                                           test::random_tensor({table.network_count, 3 * d}, DType::float64, 5, 0.5)};
+  const std::vector<Tensor> edge_grads = {test::random_tensor({table.edge_count, d}, DType::float64, 6),
+                                          test::random_tensor({table.node_count, 2 * d}, DType::float64, 7)};
+  const test::TapeProgram messages = [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+    const op::EdgeUpdateResult result = op::edge_update(tape, table, in[0], in[1], in[2], in[3], in[4]);
+    return {result.edge, result.aggregate};
+  };
+  const std::int64_t outputs = d == 128 ? 19 : 3;
+  const std::vector<Tensor> head_inputs = {
+      test::random_tensor({table.edge_count, 15}, DType::float64, 1),
+      test::random_tensor({d, 15}, DType::float64, 2, 0.3),
+      test::random_tensor({table.node_count, 2 * d}, DType::float64, 3),
+      test::random_tensor({kernels::kBlockKinds, d}, DType::float64, 4),
+      test::random_tensor({d, d}, DType::float64, 5, 0.2),
+      test::random_tensor({kernels::kBlockKinds, outputs, d}, DType::float64, 6, 0.3),
+      test::random_tensor({kernels::kBlockKinds, outputs}, DType::float64, 7)};
+  const std::vector<Tensor> head_grads = {test::random_tensor({table.edge_count, outputs}, DType::float64, 8)};
+  const test::TapeProgram head = [&](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+    return {op::edit_head(tape, table,
+                          {.edge = in[0],
+                           .weight = in[1],
+                           .projection = in[2],
+                           .kind_bias = in[3],
+                           .mix = in[4],
+                           .head = in[5],
+                           .head_bias = in[6]})};
+  };
+  const test::OpRun exact_messages = test::run_op(edge_inputs, DType::float64, messages, edge_grads),
+                    exact_head = test::run_op(head_inputs, DType::float64, head, head_grads);
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    INFO(functions->target << ", D = " << d);
+    const test::OpRun messages_run = test::run_op(edge_inputs, DType::float32, messages, edge_grads);
+    CHECK(test::close("edge_update", messages_run.outputs[0], test::values(exact_messages.outputs[0])));
+    CHECK(test::close("edge_update", messages_run.outputs[1], test::values(exact_messages.outputs[1])));
+    CHECK(test::gradients_close("edge_update", messages_run, exact_messages));
+    const test::OpRun head_run = test::run_op(head_inputs, DType::float32, head, head_grads);
+    CHECK(test::close("edit_head", head_run.outputs[0], test::values(exact_head.outputs[0])));
+    CHECK(test::gradients_close("edit_head", head_run, exact_head));
+  }
+}
+
+}  // namespace
+}  // namespace amend
