@@ -25,8 +25,12 @@ function(vector_targets target)
 #include \"kernels/cpu/vector/target.cpp\"
 ")
     target_sources(${target} PRIVATE ${source})
+    set(options -O2)  # -O3 makes it larger, not faster
     if(NOT march STREQUAL "baseline")
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -march=${march})
+      list(APPEND options -march=${march})
+    endif()
+    if(NOT AMEND_SANITIZE)
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
     endif()
   endforeach()
   file(CONFIGURE OUTPUT ${folder}/list.inc CONTENT "${list}")

@@ -15,9 +15,9 @@ const bool kSingleThreaded = [] {
   return true;
 }();
 
-/// Elements of the right factor up to which our own loops are faster: it stays in the second cache, and OpenBLAS packs
-/// both factors whatever their size (docs/benchmarks.md).
-constexpr std::int64_t kSmall = 1 << 16;
+/// Elements of the right factor from which OpenBLAS is faster: up to there it stays in the first two caches as it is,
+/// and packing both factors, as OpenBLAS does whatever their size, costs more than it gains (docs/benchmarks.md).
+constexpr std::int64_t kLarge = 1 << 15;
 
 CBLAS_TRANSPOSE cblas(Trans trans) { return trans == Trans::yes ? CblasTrans : CblasNoTrans; }
 
@@ -38,7 +38,7 @@ void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std:
   const Functions<T>& functions = vector_functions().of<T>();
   // The number of rows has no say: a row has the same bits in any batch.
   const std::int64_t padded = functions.packed_width(n);
-  if (padded * k > kSmall) {
+  if (padded * k >= kLarge) {
     if (bias)
       for (std::int64_t i = 0; i < m; ++i) std::copy_n(bias, n, c + i * ldc);
     return large(trans_a, trans_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,

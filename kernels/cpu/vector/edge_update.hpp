@@ -63,8 +63,8 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
   for (std::int64_t begin = 0; begin < count; begin += kForwardEdges) {
     const std::int64_t edges = count - begin < kForwardEdges ? count - begin : kForwardEdges;
     const T* edge = a.edge + begin * d;
-    multiply(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
-             [&](std::int64_t k, std::int64_t i, Vector<T> sum) { store(gate + k * width + i, sum); });
+    multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(gate + k * width + i, sum); });
     normalise<kD>(a, edges, at, gate, inverse);
     for (std::int64_t k = 0; k < edges; ++k, at.next()) {
       const T* target = a.target + at.row * 4 * d;
@@ -82,12 +82,10 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
       });
     }
     T* out = a.edge_out + begin * d;
-    multiply(edges, d, d, Left<T>{gate, width, 1}, packed(a.packed_g, d),
-             [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
-               with_lanes<T, kD>(d - i, [&](auto lanes) {
-                 store(out + k * d + i, load(edge + k * d + i, lanes) + load(a.alpha + i, lanes) * sum, lanes);
-               });
-             });
+    multiply<kD>(edges, d, d, Left<T>{gate, width, 1}, packed(a.packed_g, d),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+                   store(out + k * d + i, load(edge + k * d + i, lanes) + load(a.alpha + i, lanes) * sum, lanes);
+                 });
   }
 }
 
@@ -112,15 +110,15 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
     const T* edge = a.edge + begin * d;
     const T* grad_out = g.grad_out ? g.grad_out + begin * d : nullptr;
     const auto into = [&](T* to) {
-      return [to, width](std::int64_t k, std::int64_t i, Vector<T> sum) { store(to + k * width + i, sum); };
+      return [to, width](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(to + k * width + i, sum); };
     };
-    multiply(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d), into(normal));
+    multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d), into(normal));
     if (grad_out) {
       for (std::int64_t k = 0; k < edges; ++k)
         for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
           store(scaled + k * width + i, load(a.alpha + i, lanes) * load(grad_out + k * d + i, lanes));
         });
-      multiply(edges, d, d, Left<T>{scaled, width, 1}, packed(g.packed_g, d), into(grad));
+      multiply<kD>(edges, d, d, Left<T>{scaled, width, 1}, packed(g.packed_g, d), into(grad));
     } else {
       for (std::int64_t i = 0; i < edges * width; ++i) grad[i] = T(0);
     }
@@ -173,15 +171,13 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
     }
     if (g.grad_edge) {
       T* grad_edge = g.grad_edge + begin * d;
-      multiply(edges, d, d, Left<T>{grad, width, 1}, packed(g.packed_c, d),
-               [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
-                 with_lanes<T, kD>(d - i, [&](auto lanes) {
-                   T* to = grad_edge + k * d + i;
-                   Vector<T> value = load(to, lanes) + sum;
-                   if (grad_out) value += load(grad_out + k * d + i, lanes);
-                   store(to, value, lanes);
-                 });
-               });
+      multiply<kD>(edges, d, d, Left<T>{grad, width, 1}, packed(g.packed_c, d),
+                   [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+                     T* to = grad_edge + k * d + i;
+                     Vector<T> value = load(to, lanes) + sum;
+                     if (grad_out) value += load(grad_out + k * d + i, lanes);
+                     store(to, value, lanes);
+                   });
     }
     // Both weights' gradients are products over the tile's edges: of gradients and what was multiplied.
     const T* right = edge;
@@ -191,12 +187,12 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
       right = states;
     }
     const auto add_to = [&](T* to) {
-      return [to, d](std::int64_t i, std::int64_t j, Vector<T> sum) {
-        with_lanes<T, kD>(d - j, [&](auto lanes) { store(to + i * d + j, load(to + i * d + j, lanes) + sum, lanes); });
+      return [to, d](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
+        store(to + i * d + j, load(to + i * d + j, lanes) + sum, lanes);
       };
     };
-    multiply(d, d, edges, Left<T>{grad, 1, width}, row_major(right, width), add_to(g.grad_c));
-    if (grad_out) multiply(d, d, edges, Left<T>{grad_out, 1, d}, row_major<T>(gate, width), add_to(g.grad_g));
+    multiply<kD>(d, d, edges, Left<T>{grad, 1, width}, row_major(right, width), add_to(g.grad_c));
+    if (grad_out) multiply<kD>(d, d, edges, Left<T>{grad_out, 1, d}, row_major<T>(gate, width), add_to(g.grad_g));
   }
 }
 

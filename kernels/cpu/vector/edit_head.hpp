@@ -13,7 +13,7 @@ inline constexpr std::int64_t kHeadEdges = 48;
 
 template <class T>
 std::int64_t edit_head_scratch(std::int64_t h) {
-  return 4 * kHeadEdges * whole_vectors<T>(h) + kHeadEdges * kLanes<T>;
+  return 4 * kHeadEdges * whole_vectors<T>(h);
 }
 
 /// A tile of hidden states: (edges, width), 0 beyond the h columns.
@@ -31,12 +31,13 @@ template <int kH, class T>
 AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, std::int64_t begin, std::int64_t edges, Walk at,
                                          HiddenTile<T> first, HiddenTile<T> second) {
   const std::int64_t h = kH ? kH : a.h;
-  multiply(edges, h, a.d, Left<T>{a.edge + begin * a.d, a.d, 1}, packed(a.packed_weight, a.d),
-           [&](std::int64_t k, std::int64_t i, Vector<T> sum) { store(first.at(k, i), sum); });
+  multiply<kH>(edges, h, a.d, Left<T>{a.edge + begin * a.d, a.d, 1}, packed(a.packed_weight, a.d),
+               [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(first.at(k, i), sum); });
   if (a.d2 > 0)
-    multiply(
-        edges, h, a.d2, Left<T>{a.edge2 + begin * a.d2, a.d2, 1}, packed(a.packed_weight2, a.d2),
-        [&](std::int64_t k, std::int64_t i, Vector<T> sum) { store(first.at(k, i), load<T>(first.at(k, i)) + sum); });
+    multiply<kH>(edges, h, a.d2, Left<T>{a.edge2 + begin * a.d2, a.d2, 1}, packed(a.packed_weight2, a.d2),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) {
+                   store(first.at(k, i), load<T>(first.at(k, i)) + sum);
+                 });
   for (std::int64_t k = 0; k < edges; ++k, at.next()) {
     const T* u = a.target + at.row * 2 * h;
     const T* v = a.source + at.col * 2 * h + h;
@@ -46,8 +47,9 @@ AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, std::int64_t 
     });
   }
   if (a.packed_mix == nullptr) return first;
-  multiply(edges, h, h, Left<T>{first.data, first.width, 1}, packed(a.packed_mix, h),
-           [&](std::int64_t k, std::int64_t i, Vector<T> sum) { store(second.at(k, i), positive_part(sum)); });
+  multiply<kH>(
+      edges, h, h, Left<T>{first.data, first.width, 1}, packed(a.packed_mix, h),
+      [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(second.at(k, i), positive_part(sum)); });
   return second;
 }
 
@@ -56,21 +58,14 @@ void edit_head_rows(const EditHeadRows<T>& args) {
   const EditHeadRows<T> a = args;  // a copy: stores cannot change it
   const std::int64_t h = kH ? kH : a.h, width = whole_vectors<T>(h), count = a.rows * a.cols;
   const HiddenTile<T> first{a.scratch, width}, second{first.at(kHeadEdges, 0), width};
-  T* outputs = second.at(kHeadEdges, 0);  // of a tile, one vector an edge
   Walk at{0, 0, a.cols};
   for (std::int64_t begin = 0; begin < count; begin += kHeadEdges) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
     const HiddenTile<T> last = hidden_layers<kH>(a, begin, edges, at, first, second);
     T* out = a.out + begin * a.outputs;
-    for (std::int64_t o = 0; o < a.outputs; o += kLanes<T>) {
-      const std::int64_t some = a.outputs - o < kLanes<T> ? a.outputs - o : kLanes<T>;
-      const Vector<T> bias = load(a.head_bias + o, some);
-      multiply(edges, 1, h, Left<T>{last.data, width, 1},
-               Right<T>{a.packed_head + o / kPanel<T> * h * kPanel<T> + o % kPanel<T>, kPanel<T>, 0},
-               [&](std::int64_t k, std::int64_t, Vector<T> sum) { store(outputs + k * kLanes<T>, sum + bias); });
-      for (std::int64_t k = 0; k < edges; ++k)
-        for (std::int64_t i = 0; i < some; ++i) out[k * a.outputs + o + i] = outputs[k * kLanes<T> + i];
-    }
+    multiply(
+        edges, a.outputs, h, Left<T>{last.data, width, 1}, packed(a.packed_head, h), a.head_bias,
+        [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) { store(out + k * a.outputs + i, sum, lanes); });
     at.skip(edges);
   }
 }
@@ -83,8 +78,8 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
   const HiddenTile<T> first{a.scratch, width}, second{first.at(kHeadEdges, 0), width},
       grad_last{second.at(kHeadEdges, 0), width}, grad_first{grad_last.at(kHeadEdges, 0), width};
   const auto add_to = [&](T* to) {
-    return [to, h](std::int64_t i, std::int64_t j, Vector<T> sum) {
-      with_lanes<T, kH>(h - j, [&](auto lanes) { store(to + i * h + j, load(to + i * h + j, lanes) + sum, lanes); });
+    return [to, h](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
+      store(to + i * h + j, load(to + i * h + j, lanes) + sum, lanes);
     };
   };
   // Through a rectifier: the gradient where the unit is open.
@@ -94,31 +89,32 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
     const HiddenTile<T> last = hidden_layers<kH>(a, begin, edges, at, first, second);
     const T* grad_out = g.grad_out + begin * a.outputs;
-    multiply(a.outputs, h, edges, Left<T>{grad_out, 1, a.outputs}, row_major<T>(last.data, width), add_to(g.grad_head));
+    multiply<kH>(a.outputs, h, edges, Left<T>{grad_out, 1, a.outputs}, row_major<T>(last.data, width),
+                 add_to(g.grad_head));
     for (std::int64_t k = 0; k < edges; ++k)
       for (std::int64_t o = 0; o < a.outputs; ++o) g.grad_head_bias[o] += grad_out[k * a.outputs + o];
-    multiply(edges, h, a.outputs, Left<T>{grad_out, a.outputs, 1}, packed(g.packed_head, a.outputs),
-             [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
-               store(grad_last.at(k, i), open_only(load<T>(last.at(k, i)), sum));
-             });
+    multiply<kH>(edges, h, a.outputs, Left<T>{grad_out, a.outputs, 1}, packed(g.packed_head, a.outputs),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) {
+                   store(grad_last.at(k, i), open_only(load<T>(last.at(k, i)), sum));
+                 });
     HiddenTile<T> grad_z = grad_last;
     if (a.packed_mix != nullptr) {
-      multiply(h, h, edges, Left<T>{grad_last.data, 1, width}, row_major<T>(first.data, width), add_to(g.grad_mix));
-      multiply(edges, h, h, Left<T>{grad_last.data, width, 1}, packed(g.packed_mix, h),
-               [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
-                 store(grad_first.at(k, i), open_only(load<T>(first.at(k, i)), sum));
-               });
+      multiply<kH>(h, h, edges, Left<T>{grad_last.data, 1, width}, row_major<T>(first.data, width), add_to(g.grad_mix));
+      multiply<kH>(edges, h, h, Left<T>{grad_last.data, width, 1}, packed(g.packed_mix, h),
+                   [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) {
+                     store(grad_first.at(k, i), open_only(load<T>(first.at(k, i)), sum));
+                   });
       grad_z = grad_first;
     }
     // Transposed: states and features have no whole vectors.
     const Right<T> right = row_major<T>(grad_z.data, width);
-    multiply(a.d, h, edges, Left<T>{a.edge + begin * a.d, 1, a.d}, right, add_to(g.grad_weight));
-    if (a.d2 > 0) multiply(a.d2, h, edges, Left<T>{a.edge2 + begin * a.d2, 1, a.d2}, right, add_to(g.grad_weight2));
+    multiply<kH>(a.d, h, edges, Left<T>{a.edge + begin * a.d, 1, a.d}, right, add_to(g.grad_weight));
+    if (a.d2 > 0) multiply<kH>(a.d2, h, edges, Left<T>{a.edge2 + begin * a.d2, 1, a.d2}, right, add_to(g.grad_weight2));
     const auto back = [&](const T* packed_weight, std::int64_t columns, T* grad) {
       multiply(edges, columns, h, Left<T>{grad_z.data, width, 1}, packed(packed_weight, h),
-               [&](std::int64_t k, std::int64_t i, Vector<T> sum) {
+               [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                  T* to = grad + k * columns + i;
-                 with_lanes<T, 0>(columns - i, [&](auto lanes) { store(to, load(to, lanes) + sum, lanes); });
+                 store(to, load(to, lanes) + sum, lanes);
                });
     };
     if (g.grad_edge) back(g.packed_weight, a.d, g.grad_edge + begin * a.d);

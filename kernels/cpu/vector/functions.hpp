@@ -8,8 +8,9 @@
 
 namespace amend::kernels::cpu {
 
-/// c (m, n) = alpha a (m, k) b (k, n) + beta c, or + bias in every row; with beta 0 c is not read. Element (i, l) of a
-/// is a[i * a_row + l * a_term], element (l, j) of b is b[l * b_row + j * b_column]; rows of c are c_row apart.
+/// c (m, n) = alpha a (m, k) b (k, n) + beta c; with beta 0 c is not read, and with alpha 1 too every row may begin
+/// with a bias. Element (i, l) of a is a[i * a_row + l * a_term], element (l, j) of b is b[l * b_row + j * b_column];
+/// rows of c are c_row apart.
 template <class T>
 struct SmallProduct {
   std::int64_t m, n, k;
@@ -19,7 +20,7 @@ struct SmallProduct {
   const T* b;
   std::int64_t b_row, b_column;
   T beta;
-  const T* bias;  // (n) or null; with it beta is 0
+  const T* bias;  // (n) or null
   T* c;
   std::int64_t c_row;
   T* packed;  // room for k rows of Functions::packed_width(n)

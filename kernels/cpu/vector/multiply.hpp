@@ -10,6 +10,8 @@ namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
 /// Rows of a register tile: with two vectors a row it fills the registers, operands included (16, or 32 of AVX-512).
 inline constexpr int kRows = kVectorBytes == 64 ? 12 : 6;
+/// Of a tile of a single vector a row.
+inline constexpr int kSingleRows = 8;
 
 /// Element (i, l) of the left factor is data[i * row + l * term].
 template <class T>
@@ -38,8 +40,13 @@ AMEND_INLINE Right<T> packed(const T* data, std::int64_t rows) {
 }
 
 template <int kM, int kN, class T, class Finish>
-AMEND_INLINE void multiply_tile(std::int64_t terms, Left<T> a, const T* b, std::int64_t b_term, const Finish& finish) {
-  Vector<T> sum[kM][kN] = {};
+AMEND_INLINE void multiply_tile(std::int64_t terms, Left<T> a, const T* b, std::int64_t b_term,
+                                const Vector<T> (&start)[kN], const Finish& finish) {
+  Vector<T> sum[kM][kN];
+#pragma GCC unroll 16
+  for (int i = 0; i < kM; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kN; ++j) sum[i][j] = start[j];
   for (std::int64_t l = 0; l < terms; ++l) {
     Vector<T> right[kN];
 #pragma GCC unroll 4
@@ -57,28 +64,48 @@ AMEND_INLINE void multiply_tile(std::int64_t terms, Left<T> a, const T* b, std::
     for (int j = 0; j < kN; ++j) finish(i, j * kLanes<T>, sum[i][j]);
 }
 
-/// sum_l a(i, l) b(l, j) for i < rows and j < columns. `finish(i, j, sums)` gets one vector of them at a time, from
-/// column j on; lanes beyond `columns` are for `finish` to leave out.
-template <class T, class Finish>
+/// start[j] + sum_l a(i, l) b(l, j) for i < rows and j < columns; `start` null: 0. `finish(i, j, sums, lanes)` gets one
+/// vector of them at a time, from column j on, and which of its lanes are columns: AllLanes or a number. kColumns is
+/// the number of columns where it is known to the compiler, else 0.
+template <int kColumns = 0, class T, class Finish>
 AMEND_INLINE void multiply(std::int64_t rows, std::int64_t columns, std::int64_t terms, Left<T> a, Right<T> b,
-                           const Finish& finish) {
-  const auto across = [&]<int kN>(std::int64_t column, std::integral_constant<int, kN>) {
-    const T* panel = b.data + column / kPanel<T> * b.panel;
+                           const T* start, const Finish& finish) {
+  const auto across = [&]<int kN>(std::int64_t column, std::integral_constant<int, kN>, auto lanes) {
+    const T* panel = b.data + column / kPanel<T> * b.panel + column % kPanel<T>;
+    Vector<T> first[kN] = {};
+    if (start != nullptr)
+#pragma GCC unroll 4
+      for (int j = 0; j < kN; ++j) first[j] = load(start + column + j * kLanes<T>, lanes);
     std::int64_t row = 0;
     const auto down = [&]<int kM>(std::integral_constant<int, kM>) {
       for (; row + kM <= rows; row += kM)
-        multiply_tile<kM, kN>(terms, Left<T>{a.data + row * a.row, a.row, a.term}, panel, b.term,
-                              [&](int i, std::int64_t j, Vector<T> sum) { finish(row + i, column + j, sum); });
+        multiply_tile<kM, kN>(terms, Left<T>{a.data + row * a.row, a.row, a.term}, panel, b.term, first,
+                              [&](int i, std::int64_t j, Vector<T> sum) { finish(row + i, column + j, sum, lanes); });
     };
-    down(std::integral_constant<int, kRows>{});
-    if constexpr (kRows > 8) down(std::integral_constant<int, 8>{});
-    down(std::integral_constant<int, 4>{});
-    down(std::integral_constant<int, 2>{});
+    // Fewer sizes where little time is spent: float64 and columns that are no whole vector.
+    constexpr bool kOften = sizeof(T) == 4 && std::is_same_v<decltype(lanes), AllLanes>;
+    down(std::integral_constant < int, kN == 1 ? kSingleRows : kRows > {});
+    if constexpr (kOften && kN > 1 && kRows > 8) down(std::integral_constant<int, 8>{});
+    if constexpr (kOften) down(std::integral_constant<int, 4>{});
+    if constexpr (kOften && kN > 1) down(std::integral_constant<int, 2>{});
     down(std::integral_constant<int, 1>{});
   };
   std::int64_t column = 0;
-  for (; column + kLanes<T> < columns; column += kPanel<T>) across(column, std::integral_constant<int, 2>{});
-  if (column < columns) across(column, std::integral_constant<int, 1>{});
+  for (; column + kPanel<T> <= columns; column += kPanel<T>)
+    across(column, std::integral_constant<int, 2>{}, AllLanes{});
+  if constexpr (kColumns != 0 && kColumns % kPanel<T> == 0) return;
+  if (column + kLanes<T> <= columns) {
+    across(column, std::integral_constant<int, 1>{}, AllLanes{});
+    column += kLanes<T>;
+  }
+  if constexpr (kColumns != 0 && kColumns % kLanes<T> == 0) return;
+  if (column < columns) across(column, std::integral_constant<int, 1>{}, columns - column);
+}
+
+template <int kColumns = 0, class T, class Finish>
+AMEND_INLINE void multiply(std::int64_t rows, std::int64_t columns, std::int64_t terms, Left<T> a, Right<T> b,
+                           const Finish& finish) {
+  multiply<kColumns>(rows, columns, terms, a, b, static_cast<const T*>(nullptr), finish);
 }
 
 }  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

@@ -30,27 +30,23 @@ void pack(const PackedMatrix<T>& a) {
 
 template <class T>
 void product(const SmallProduct<T>& args) {
-  const SmallProduct<T> p = args;
+  const SmallProduct<T> p = args;  // a copy: stores cannot change it
+  const Left<T> a{p.a, p.a_row, p.a_term};
   Right<T> b = row_major(p.b, p.b_row);
   if (p.b_column != 1 || p.n % kLanes<T> != 0) {
     pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.packed});
     b = packed(static_cast<const T*>(p.packed), p.k);
   }
-  const bool add = p.beta != T(0);
-  const auto put = [&](std::int64_t i, std::int64_t j, Vector<T> sum) {
-    T* c = p.c + i * p.c_row + j;
-    const auto finish = [&](auto lanes) {
-      Vector<T> value = p.alpha * sum;
-      if (add) value += p.beta * load(c, lanes);
-      if (p.bias != nullptr) value += load(p.bias + j, lanes);
-      store(c, value, lanes);
-    };
-    if (j + kLanes<T> <= p.n)
-      finish(AllLanes{});
-    else
-      finish(p.n - j);
-  };
-  multiply(p.m, p.n, p.k, Left<T>{p.a, p.a_row, p.a_term}, b, put);
+  // Apart, so that the loops behind each have no branches.
+  if (p.alpha == T(1) && p.beta == T(0))
+    multiply(p.m, p.n, p.k, a, b, p.bias, [&](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
+      store(p.c + i * p.c_row + j, sum, lanes);
+    });
+  else
+    multiply(p.m, p.n, p.k, a, b, [&](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
+      T* c = p.c + i * p.c_row + j;
+      store(c, p.beta == T(0) ? p.alpha * sum : p.alpha * sum + p.beta * load(c, lanes), lanes);
+    });
 }
 
 }  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET

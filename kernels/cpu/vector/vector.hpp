@@ -116,15 +116,6 @@ AMEND_INLINE void for_vectors(std::int64_t count, const Body& body) {
     if (i < count) body(i, count - i);
 }
 
-/// `body(lanes)` for one vector of which `left` lanes are wanted, or all; kCount as for for_vectors.
-template <class T, int kCount, class Body>
-AMEND_INLINE void with_lanes(std::int64_t left, const Body& body) {
-  if ((kCount != 0 && kCount % kLanes<T> == 0) || left >= kLanes<T>)
-    body(AllLanes{});
-  else
-    body(left);
-}
-
 AMEND_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
 AMEND_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
 
