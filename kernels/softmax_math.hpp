@@ -51,6 +51,19 @@ template <class T>
   return (square < T(0.0625) ? series : exact) * s * T(0.25);
 }
 
+/// The Jensen-Shannon divergence between the softmaxes of two rows of logits.
+template <class T>
+AMEND_HOST_DEVICE inline T divergence_of_row(const T* zp, const T* zq, std::int64_t classes) {
+  if (classes == 2) {
+    const TwoClasses<T> p(zp[1] - zp[0]), q(zq[1] - zq[0]);
+    return divergence_term(p.first, q.first) + divergence_term(p.second, q.second);
+  }
+  const SoftmaxRow<T> p(zp, classes), q(zq, classes);
+  T sum = T(0);
+  for (std::int64_t c = 0; c < classes; ++c) sum += divergence_term(p.probability(zp[c]), q.probability(zq[c]));
+  return sum;
+}
+
 /// The divergence's derivative by q.
 template <class T>
 AMEND_HOST_DEVICE inline T divergence_slope(T p, T q) {

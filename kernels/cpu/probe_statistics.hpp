@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "kernels/cpu/logit_tile.hpp"
 #include "kernels/cpu/subject_tile.hpp"
 #include "kernels/probe.hpp"
+#include "kernels/subject_math.hpp"
 
 namespace amend::kernels::cpu {
+
+static_assert(kSubjectRows <= kMomentRows);
 
 /// Scratch slots of the statistics.
 enum class StatisticSlot { input = 10, squares, centred, sums, mean, margin, centred_margin };
@@ -99,28 +101,6 @@ InputStatistics<T> input_statistics(const Probe& a) {
   });
   for (std::int64_t j = 0; j < inputs; ++j) variance[j] = mean_of_tiles(partial + j, tiles, 2 * inputs, n);
   return {mean, square, variance, squares, centred};
-}
-
-/// What a correlation is with: z_1 - z_0, or the largest logit minus the second largest.
-template <class T>
-T margin_of(const T* z, std::int64_t classes) {
-  if (classes == 2) return z[1] - z[0];
-  T largest = std::max(z[0], z[1]), second = std::min(z[0], z[1]);
-  for (std::int64_t c = 2; c < classes; ++c) {
-    second = std::max(second, std::min(largest, z[c]));
-    largest = std::max(largest, z[c]);
-  }
-  return largest - second;
-}
-
-/// 0 where a deviation is no more than what rounding makes of a constant.
-template <class T>
-T correlation(T covariance, T variance, T square, T margin_variance, T margin_square) {
-  // A tile adds kSubjectRows equal numbers with a relative error of at most half that many epsilon.
-  constexpr T kNoise = static_cast<T>(kSubjectRows / 2) * std::numeric_limits<T>::epsilon();
-  if (!(std::sqrt(variance) > kNoise * std::sqrt(square))) return T(0);
-  if (!(std::sqrt(margin_variance) > kNoise * std::sqrt(margin_square))) return T(0);
-  return std::clamp(covariance / (std::sqrt(variance) * std::sqrt(margin_variance)), T(-1), T(1));
 }
 
 /// Calls `body(matrix, width, node_offset)` for the (count, width) tile of every hidden layer and of the logits.

@@ -2,9 +2,7 @@
 
 // The activations of subject networks with their derivatives: what subject_forward and feature_ablation share.
 
-#include "kernels/kernel.hpp"
-#include "kernels/math.hpp"
-#include "kernels/subject_forward.hpp"
+#include "kernels/subject_math.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -22,29 +20,10 @@ void activate_with(std::int64_t count, T* y, T* slope, const F& f) {
 template <class T>
 void activate(std::int32_t activation, std::int64_t count, T* y, T* slope) {
   switch (static_cast<SubjectActivation>(activation)) {
-    case SubjectActivation::relu:
-      return activate_with(count, y, slope, [](T pre, T& d) {
-        d = pre > T(0) ? T(1) : T(0);
-        return pre > T(0) ? pre : T(0);
-      });
-    case SubjectActivation::tanh:
-      return activate_with(count, y, slope, [](T pre, T& d) {
-        const T t = hyperbolic_tangent(pre);
-        d = T(1) - t * t;
-        return t;
-      });
-    case SubjectActivation::silu:
-      return activate_with(count, y, slope, [](T pre, T& d) {
-        const T s = sigmoid(pre);
-        d = s * (T(1) + pre * (T(1) - s));
-        return pre * s;
-      });
-    case SubjectActivation::sigmoid:
-      return activate_with(count, y, slope, [](T pre, T& d) {
-        const T s = sigmoid(pre);
-        d = s * (T(1) - s);
-        return s;
-      });
+    case SubjectActivation::relu: return activate_with(count, y, slope, Relu());
+    case SubjectActivation::tanh: return activate_with(count, y, slope, Tanh());
+    case SubjectActivation::silu: return activate_with(count, y, slope, Silu());
+    case SubjectActivation::sigmoid: return activate_with(count, y, slope, Sigmoid());
   }
   fail("subject_forward", "unknown activation ", activation);
 }

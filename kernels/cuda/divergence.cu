@@ -13,18 +13,6 @@ namespace {
 constexpr const char* kName = "divergence";
 
 template <class T>
-__device__ T divergence_of_row(const T* zp, const T* zq, std::int64_t classes) {
-  if (classes == 2) {
-    const TwoClasses<T> p(zp[1] - zp[0]), q(zq[1] - zq[0]);
-    return divergence_term(p.first, q.first) + divergence_term(p.second, q.second);
-  }
-  const SoftmaxRow<T> p(zp, classes), q(zq, classes);
-  T sum = T(0);
-  for (std::int64_t c = 0; c < classes; ++c) sum += divergence_term(p.probability(zp[c]), q.probability(zq[c]));
-  return sum;
-}
-
-template <class T>
 void forward(const Divergence& a, Stream stream) {
   const std::int64_t rows = a.logits_p.extent(1), classes = a.logits_p.extent(2);
   const T *logits_p = a.logits_p.as<T>(), *logits_q = a.logits_q.as<T>();
