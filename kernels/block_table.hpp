@@ -47,7 +47,8 @@ struct BlockTable {
   std::int64_t edge_count = 0;
   std::int64_t node_count = 0;
   std::int64_t hidden_count = 0;
-  std::int32_t max_nodes = 0;  // of one network
+  std::int32_t max_blocks = 0;  // of one network
+  std::int32_t max_nodes = 0;
   std::int32_t max_edges = 0;
   Segments network_edges;   // edges of each network
   Segments network_nodes;   // nodes of each network

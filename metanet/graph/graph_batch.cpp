@@ -49,6 +49,7 @@ void GraphBatch::assign(std::span<const SubjectNetwork* const> networks) {
     network_nodes_.push_back(node);
     network_hidden_.push_back(hidden);
     networks_.push_back(index + 1);
+    table_.max_blocks = std::max(table_.max_blocks, row.block_count);
     table_.max_nodes = std::max(table_.max_nodes, row.node_count);
     table_.max_edges = std::max(table_.max_edges, row.edge_count);
   }
