@@ -5,16 +5,11 @@
 #include <cmath>
 
 #include "kernels/cpu/tile.hpp"
-#include "kernels/math.hpp"
+#include "kernels/feature_math.hpp"
 
 namespace amend::kernels::cpu {
 
 namespace {
-
-template <class T>
-T clamp(T value, T bound) {
-  return value > bound ? bound : (value < -bound ? -bound : value);
-}
 
 template <class T>
 const T* optional(const TensorView& view) {
@@ -57,13 +52,21 @@ void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
     gradient_rms += root_mean_square(gradient, count);
     double squares = 0;
     for (std::int64_t k = 0; k < count; ++k) {
-      const T newton = gradient[k] / (fisher[k] + T(0.1) * mean_fisher);
+      const T newton = newton_step(gradient[k], fisher[k], mean_fisher);
       squares += static_cast<double>(newton * newton);
     }
     newton_rms += static_cast<T>(std::sqrt(squares / static_cast<double>(count)));
   }
-  const T lambda = a.lambda ? a.lambda.as<T>()[block.network] : T(1);
-  const T log_lambda = logarithm(std::max(lambda, T(1e-8)));
+  const EdgeScales<T> scales{.scale = scale,
+                             .mean_fisher = mean_fisher,
+                             .mean_saliency = mean_saliency,
+                             .gradient_rms = gradient_rms,
+                             .newton_rms = newton_rms,
+                             .eighth = eighth,
+                             .log_lambda = a.lambda ? log_of_lambda(a.lambda.as<T>()[block.network]) : T(0),
+                             .gradient = gradient != nullptr,
+                             .prior = static_cast<bool>(a.lambda),
+                             .kind = static_cast<int>(block.kind)};
   for (std::int64_t i = 0; i < block.rows; ++i) {
     T energy = 0;
     for (std::int64_t j = 0; j < block.cols; ++j)
@@ -71,24 +74,8 @@ void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
     energy = std::sqrt(energy) + T(1e-6);
     for (std::int64_t j = 0; j < block.cols; ++j) {
       const std::int64_t k = i * block.cols + j;
-      const T w = weight[k] / scale, magnitude = std::abs(w), share = weight[k] * rms[j] / energy;
-      const T saliency = weight[k] * weight[k] * fisher[k] * eighth, log_saliency = logarithm(saliency + T(1e-6));
-      const T obd = a.lambda ? clamp(log_saliency - log_lambda, T(8)) : T(0);
-      const T log_magnitude = logarithm(T(1) + T(4) * magnitude);
-      T* f = feature + k * kEdgeFeatures;
-      f[0] = w;
-      f[1] = magnitude;
-      f[2] = w < T(0) ? -log_magnitude : log_magnitude;
-      f[3] = T(3) * share;
-      f[4] = T(3) * std::abs(share);
-      f[5] = logarithm(std::abs(share) + T(1e-4)) / T(2) + T(2);
-      f[6] = logarithm(fisher[k] / mean_fisher + T(1e-3)) / T(2);
-      f[7] = log_saliency / T(3) + T(1);
-      f[8] = obd / T(3);
-      f[9] = logarithm(saliency / mean_saliency + T(1e-4)) / T(3);
-      f[10] = gradient ? signed_logarithm(gradient[k] / gradient_rms) : T(0);
-      f[11] = gradient ? signed_logarithm(gradient[k] / (fisher[k] + T(0.1) * mean_fisher) / newton_rms) : T(0);
-      for (int kind = 0; kind < kBlockKinds; ++kind) f[12 + kind] = static_cast<int>(block.kind) == kind ? T(1) : T(0);
+      const T obd = edge_features(scales, weight[k], fisher[k], gradient ? gradient[k] : T(0), rms[j], energy,
+                                  feature + k * kEdgeFeatures);
       if (prior) prior[k] = obd;
     }
   }
@@ -103,26 +90,13 @@ void node_features_of_network(const EditFeatures& a, std::int64_t n) {
   const T* scale = a.scale.as<T>();
   T* feature = a.node_feature.as<T>();
   const auto fill = [&](std::int64_t node, std::int64_t depth, int kind, std::int32_t into) {
-    T* f = feature + node * kNodeFeatures;
-    std::fill_n(f, kNodeFeatures, T(0));
-    if (into >= 0) {  // the block that leads here
-      f[0] = bias[node] / scale[into];
-      f[1] = std::abs(f[0]);
-      f[2] = logarithm(scale[into]);
-      f[9] = logarithm(fisher_bias[node] + T(1e-4)) / T(2) + T(2);
-      f[10] = gradient_bias ? signed_logarithm(gradient_bias[node] * T(5)) : T(0);
-      f[15] = logarithm(static_cast<T>(a.table.block[into].cols)) / T(2) - T(1.5);
-    }
-    if (kind < 2) {
-      f[3] = mean[node];
-      f[4] = rms[node];
-      f[5] = logarithm(rms[node] + T(1e-3));
-      f[6] = correlation[node];
-      f[7] = std::abs(correlation[node]);
-      f[8] = logarithm(std::max(rms[node] * rms[node] - mean[node] * mean[node], T(0)) + T(1e-3)) / T(2);
-    }
-    f[11] = static_cast<T>(depth) / static_cast<T>(network.block_count);
-    f[12 + kind] = T(1);
+    const NodePlace<T> at{.kind = kind,
+                          .depth = static_cast<T>(depth) / static_cast<T>(network.block_count),
+                          .has_block = into >= 0,
+                          .scale = into >= 0 ? scale[into] : T(0),
+                          .cols = into >= 0 ? static_cast<T>(a.table.block[into].cols) : T(0)};
+    node_features(at, bias[node], fisher_bias[node], gradient_bias ? gradient_bias[node] : T(0), mean[node], rms[node],
+                  correlation[node], feature + node * kNodeFeatures);
   };
   for (std::int64_t k = 0; k < network.inputs; ++k) fill(network.node_offset + k, 0, 0, -1);
   for (std::int32_t l = 0; l < network.block_count; ++l) {
@@ -137,7 +111,7 @@ void neuron_prior_of_network(const EditFeatures& a, std::int64_t n) {
   const Network& network = a.table.network[n];
   const T *weight = a.weight.as<T>(), *fisher = a.fisher.as<T>();
   T* prior = a.neuron_prior.as<T>();
-  const T log_lambda = logarithm(std::max(a.neuron_lambda.as<T>()[n], T(1e-8)));
+  const T log_lambda = log_of_lambda(a.neuron_lambda.as<T>()[n]);
   std::fill_n(prior + network.node_offset, network.node_count, T(0));
   for (std::int32_t b = network.first_block + 1; b < network.first_block + network.block_count; ++b) {
     const Block& block = a.table.block[b];
@@ -147,8 +121,7 @@ void neuron_prior_of_network(const EditFeatures& a, std::int64_t n) {
         const std::int64_t k = block.edge_offset + i * block.cols + j;
         saliency += weight[k] * weight[k] * fisher[k];
       }
-      saliency *= static_cast<T>(network.hidden_count) / T(8);
-      prior[block.source_offset + j] = clamp(logarithm(saliency + T(1e-6)) - log_lambda, T(8));
+      prior[block.source_offset + j] = neuron_prior(saliency, static_cast<T>(network.hidden_count), log_lambda);
     }
   }
 }
@@ -164,28 +137,20 @@ void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
   T* feature = a.edge_feature.as<T>() + block.edge_offset * features;
   T* step = a.edge_step.as<T>() + block.edge_offset * objectives;
   const T scale = a.scale.as<T>()[b], mean_fisher = mean_of(fisher, count) + T(1e-7);
-  const T n = static_cast<T>(a.table.network[block.network].edge_count);
-  const T lambda = std::max(a.lambda.as<T>()[block.network], T(1e-8)), log_lambda = logarithm(lambda);
-  for (std::int64_t k = 0; k < count; ++k) {
-    T* f = feature + k * features;
-    f[0] = edited[k] / scale;
-    f[1] = clamp(logit[k], T(6)) / T(3);
-    f[2] = residual[k] * T(2);
-    f[3] = logarithm(fisher[k] / mean_fisher + T(1e-3)) / T(2);
-    f[4] = clamp(logarithm(edited[k] * edited[k] * fisher[k] * n / T(8) + T(1e-6)) - log_lambda, T(8)) / T(3);
-  }
+  const T lambda = at_least(a.lambda.as<T>()[block.network], T(1e-8));
+  const RefineScales<T> scales{.scale = scale,
+                               .mean_fisher = mean_fisher,
+                               .n = static_cast<T>(a.table.network[block.network].edge_count),
+                               .lambda = lambda,
+                               .log_lambda = logarithm(lambda)};
+  for (std::int64_t k = 0; k < count; ++k)
+    refine_features_of_edge(scales, edited[k], logit[k], residual[k], fisher[k], feature + k * features);
   for (std::int64_t o = 0; o < objectives; ++o) {
     const T* gradient = a.gradient.as<T>() + o * edges + block.edge_offset;
     const T gradient_rms = root_mean_square(gradient, count) + T(1e-9);
-    for (std::int64_t k = 0; k < count; ++k) {
-      const T newton = hyperbolic_tangent(T(-4) * gradient[k] / (fisher[k] + T(0.3) * mean_fisher) / scale);
-      T* f = feature + k * features + 5 + 4 * o;
-      f[0] = signed_logarithm(T(2) * gradient[k] / gradient_rms);
-      f[1] = T(2) * newton;
-      f[2] = signed_logarithm(gradient[k] * edited[k] * n / lambda);
-      f[3] = signed_logarithm(gradient[k] * weight[k] * n / lambda);
-      step[k * objectives + o] = newton;
-    }
+    for (std::int64_t k = 0; k < count; ++k)
+      step[k * objectives + o] = refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k],
+                                                             gradient_rms, feature + k * features + 5 + 4 * o);
   }
 }
 
@@ -206,26 +171,16 @@ void refine_nodes_of_network(const RefineFeatures& a, std::int64_t n) {
     const Block& block = a.table.block[b];
     const T scale = a.scale.as<T>()[b];
     for (std::int64_t node = block.source_offset; node < block.source_offset + block.cols; ++node) {
-      T* f = feature + node * features;
-      f[0] = mean[node] - original_mean[node];
-      f[1] = rms[node] - original_rms[node];
-      f[2] = logarithm(rms[node] + T(1e-3));
-      f[3] = correlation[node];
+      refine_features_of_source(mean[node], original_mean[node], rms[node], original_rms[node], correlation[node],
+                                feature + node * features);
     }
     const T mean_fisher = mean_of(fisher + block.target_offset, block.rows);
     for (std::int64_t node = block.target_offset; node < block.target_offset + block.rows; ++node) {
       T* f = feature + node * features;
-      f[4] = logarithm(fisher[node] + T(1e-4)) / T(2) + T(2);
-      f[5] = logarithm(original_fisher[node] + T(1e-4)) / T(2) + T(2);
-      f[6] = residual[node] * T(2);
-      f[7] = bias[node] / scale;
-      for (std::int64_t o = 0; o < objectives; ++o) {
-        const T g = gradient[o * nodes + node];
-        const T newton = hyperbolic_tangent(T(-4) * g / (fisher[node] + T(0.3) * mean_fisher + T(1e-7)) / scale);
-        f[8 + 2 * o] = T(2) * newton;
-        f[9 + 2 * o] = signed_logarithm(g * T(200));
-        step[node * objectives + o] = newton;
-      }
+      refine_features_of_target(scale, bias[node], residual[node], fisher[node], original_fisher[node], f);
+      for (std::int64_t o = 0; o < objectives; ++o)
+        step[node * objectives + o] =
+            refine_features_of_bias(scale, fisher[node], mean_fisher, gradient[o * nodes + node], f + 8 + 2 * o);
     }
   }
 }

@@ -2,17 +2,11 @@
 #include <cmath>
 
 #include "kernels/cpu/tile.hpp"
-#include "kernels/edit_features.hpp"
-#include "kernels/math.hpp"
+#include "kernels/feature_math.hpp"
 
 namespace amend::kernels::cpu {
 
 namespace {
-
-template <class T>
-T clamp(T value, T bound) {
-  return value > bound ? bound : (value < -bound ? -bound : value);
-}
 
 template <class T>
 void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
@@ -23,33 +17,25 @@ void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
   const T* saliency = a.saliency.as<T>() + n * features;
   T* feature = a.feature.as<T>() + n * features * kFeatureGateFeatures;
   T* prior = a.prior.as<T>() + n * features;
-  const T lambda = std::max(a.lambda.as<T>()[n], T(1e-8)), count = static_cast<T>(features);
+  const T lambda = at_least(a.lambda.as<T>()[n], T(1e-8)), count = static_cast<T>(features);
   T mean = 0;
   for (std::int64_t f = 0; f < features; ++f) mean += saliency[f];
   mean = mean / count + T(1e-9);
   for (std::int64_t f = 0; f < features; ++f) {
+    const std::int64_t at = n * features + f;
     T* out = feature + f * kFeatureGateFeatures;
-    const T log_saliency = logarithm(saliency[f] * count + T(1e-6));
-    const T log_unique = logarithm(a.unique_saliency.as<T>()[n * features + f] * count + T(1e-6));
-    prior[f] = clamp((log_saliency + log_unique) / T(2) - logarithm(lambda), T(8));
-    out[0] = log_saliency / T(3) + T(1);
-    out[1] = prior[f] / T(3);
-    out[2] = logarithm(saliency[f] / mean + T(1e-4)) / T(3);
-    out[3] = refining ? clamp(a.logit.as<T>()[n * features + f], T(6)) / T(3) : T(0);
-    out[4] = T(0);
+    prior[f] = gate_features(FeatureMeasurement<T>{.saliency = saliency[f],
+                                                   .unique_saliency = a.unique_saliency.as<T>()[at],
+                                                   .mean_saliency = mean,
+                                                   .count = count,
+                                                   .lambda = lambda,
+                                                   .refining = refining,
+                                                   .value = refining ? a.value.as<T>()[at] : T(0),
+                                                   .logit = refining ? a.logit.as<T>()[at] : T(0),
+                                                   .open = refining && a.feature_gate.as<T>()[at] > T(0.5)},
+                             out);
     out[5] = T(0);
     out[6] = T(0);
-    out[7] = refining ? T(1) : T(0);
-    out[8] = log_unique / T(3) + T(1);
-    out[9] = clamp(log_unique - logarithm(lambda), T(8)) / T(3);
-    out[10] = T(0);
-    out[11] = T(0);
-    if (!refining) continue;
-    const T log_value = logarithm(std::max(a.value.as<T>()[n * features + f], T(0)) * count + T(1e-6));
-    prior[f] = clamp(log_value - logarithm(lambda), T(8));
-    out[4] = log_value / T(3) + T(1);
-    out[10] = prior[f] / T(3);
-    out[11] = a.feature_gate.as<T>()[n * features + f] > T(0.5) ? T(1) : T(-1);
   }
   for (std::int64_t j = 0; j < block.cols; ++j) {
     T* out = feature + of[j] * kFeatureGateFeatures;
@@ -60,8 +46,7 @@ void features_of_network(const FeatureGateFeatures& a, std::int64_t n) {
   }
   for (std::int64_t f = 0; f < features; ++f) {
     T* out = feature + f * kFeatureGateFeatures;
-    out[5] = signed_logarithm(out[5] * count / lambda);
-    out[6] = logarithm(out[6] + T(1)) / T(2);
+    gate_features_of_inputs(out[5], out[6], count, lambda, out);
   }
 }
 

@@ -1,0 +1,124 @@
+#include "kernels/edit_head.hpp"
+
+#include "test/support/twins.hpp"
+
+AMEND_TWINS(edit_head_forward, EditHead)
+AMEND_TWINS(edit_head_backward, EditHeadGradient)
+
+namespace amend::test {
+namespace {
+
+/// Widths of a head, and which of the optional arguments there are.
+struct HeadCase {
+  std::int64_t d, d2, hidden, outputs;  // d2 = 0: no second edge tensor
+  bool mix, edge_gradient;
+};
+
+/// Part of a batch: what starts at this edge and node of it.
+struct Part {
+  std::int64_t edge = 0, node = 0;
+};
+
+/// out, the gradients of edge, edge2 and projection, and those of weight, kind_bias, head, head_bias, weight2, mix.
+std::vector<Tensor> run(Twin twin, const kernels::BlockTable& table, const kernels::BlockTable& batch,
+                        const HeadCase& c, DType dtype, Part part = {}) {
+  const std::int64_t h = c.hidden, o = c.outputs, kinds = kernels::kBlockKinds, edges = table.edge_count;
+  const auto of_edges = [&](std::int64_t width, std::uint64_t seed) {
+    return convert(slice_rows(random_tensor({batch.edge_count, width}, dtype, seed), part.edge, edges), dtype);
+  };
+  const auto of_nodes = [&](std::int64_t width, std::uint64_t seed) {
+    return convert(slice_rows(random_tensor({batch.node_count, width}, dtype, seed), part.node, table.node_count),
+                   dtype);
+  };
+  const auto weights = [&](Shape shape, std::uint64_t seed) { return random_tensor(shape, dtype, seed, 0.3); };
+  const auto when = [](bool there, const Tensor& x) { return there ? x.view() : TensorView{}; };
+  const Tensor edge = of_edges(c.d, 1), edge2 = of_edges(c.d2, 2), projection = of_nodes(2 * h, 3),
+               grad_out = of_edges(o, 4), weight = weights({h, c.d}, 5), weight2 = weights({h, c.d2}, 6),
+               kind_bias = weights({kinds, h}, 7), mix = weights({h, h}, 8), head = weights({kinds, o, h}, 9),
+               head_bias = weights({kinds, o}, 10), out = unset({edges, o}, dtype);
+  // Gradients are added to what is there.
+  const Tensor grad_edge = of_edges(c.d, 11), grad_edge2 = of_edges(c.d2, 12), grad_projection = of_nodes(2 * h, 13),
+               grad_weight = weights({h, c.d}, 14), grad_weight2 = weights({h, c.d2}, 15),
+               grad_kind_bias = weights({kinds, h}, 16), grad_mix = weights({h, h}, 17),
+               grad_head = weights({kinds, o, h}, 18), grad_head_bias = weights({kinds, o}, 19);
+  const kernels::EditHead forward{.table = table,
+                                  .edge = edge,
+                                  .weight = weight,
+                                  .edge2 = when(c.d2 > 0, edge2),
+                                  .weight2 = when(c.d2 > 0, weight2),
+                                  .projection = projection,
+                                  .kind_bias = kind_bias,
+                                  .mix = when(c.mix, mix),
+                                  .head = head,
+                                  .head_bias = head_bias,
+                                  .out = out};
+  twins::edit_head_forward(twin, forward);
+  twins::edit_head_backward(twin, {.forward = forward,
+                                   .grad_out = grad_out,
+                                   .grad_edge = when(c.edge_gradient, grad_edge),
+                                   .grad_weight = grad_weight,
+                                   .grad_edge2 = when(c.edge_gradient && c.d2 > 0 && !c.mix, grad_edge2),
+                                   .grad_weight2 = when(c.d2 > 0, grad_weight2),
+                                   .grad_projection = grad_projection,
+                                   .grad_kind_bias = grad_kind_bias,
+                                   .grad_mix = when(c.mix, grad_mix),
+                                   .grad_head = grad_head,
+                                   .grad_head_bias = grad_head_bias});
+  return {out,       grad_edge,      grad_edge2,   grad_projection, grad_weight, grad_kind_bias,
+          grad_head, grad_head_bias, grad_weight2, grad_mix};
+}
+
+const std::vector<std::vector<int>> kSmall = {{5, 1, 1, 2}, {5, 2}, {5, 7, 4, 3, 2}};
+
+/// Both passes, and the same bits for the networks of `alone` without the others.
+void check_head(const std::vector<std::vector<int>>& widths, const HeadCase& c, DType dtype,
+                const std::vector<std::size_t>& alone) {
+  const RandomBatch batch = random_batch(widths, Activation::relu, dtype, 1);
+  const std::vector<Tensor> got =
+      compare_twins("edit_head", [&](Twin twin) { return run(twin, batch.table(), batch.table(), c, dtype); });
+  for (std::size_t n : alone) {
+    const kernels::Network& network = batch.table().network[n];
+    const RandomBatch one = make_batch({batch.networks[n]}, dtype);
+    const std::vector<Tensor> own =
+        run(Twin::cuda, one.table(), batch.table(), c, dtype, {network.edge_offset, network.node_offset});
+    for (std::size_t i : {0u, 1u, 2u})
+      CHECK(same_bits(own[i], slice_rows(got[i], network.edge_offset, network.edge_count)));
+    CHECK(same_bits(own[3], slice_rows(got[3], network.node_offset, network.node_count)));
+  }
+}
+
+TEST_CASE("cuda edit_head") {
+  // A block of two items behind small ones.
+  check_head({{5, 1, 1, 2}, {5, 2}, {5, 7, 4, 3, 2}, {5, 47, 45, 2}}, {15, 9, 16, 3, true, false}, DType::float32, {3});
+}
+
+TEST_CASE("cuda edit_head with and without its optional arguments") {
+  const HeadCase c = GENERATE(HeadCase{15, 0, 32, 2, false, false},  // the first pass without messages
+                              HeadCase{8, 4, 6, 3, false, true},     // whole quads of inputs, ragged hidden units
+                              HeadCase{16, 13, 24, 5, true, true});  // refinement after messages
+  check_head(kSmall, c, DType::float32, {0, 2});
+  check_head(kSmall, c, DType::float64, {2});
+}
+
+TEST_CASE("cuda edit_head of widths that do not fit into registers, or not into shared memory") {
+  check_head({{3, 9, 2}, {3, 5, 2}}, {20, 3, 70, 2, true, true}, DType::float32, {1});
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  check_head({{3, 2}, {3, 5, 2}}, {128, 13, 128, 5, true, true}, dtype, {});
+}
+
+TEST_CASE("cuda edit_head of more columns than fit into shared memory") {
+  const bool one_item = GENERATE(true, false);
+  const std::vector<int> wide = one_item ? std::vector<int>{420, 2} : std::vector<int>{420, 18, 2};
+  check_head({wide, {420, 1, 2}}, {3, 0, 16, 2, false, false}, DType::float32, {1});
+}
+
+TEST_CASE("cuda edit_head of no networks") {
+  const RandomBatch none = make_batch({}, DType::float32);
+  const HeadCase c{15, 9, 16, 3, true, true};
+  const std::vector<Tensor> got = run(Twin::cuda, none.table(), none.table(), c, DType::float32),
+                            expected = run(Twin::cpu, none.table(), none.table(), c, DType::float32);
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+}
+
+}  // namespace
+}  // namespace amend::test
