@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(kThreads) first_sums_kernel(First<T> in, bool 
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) first_kernel(First<T> in) {
+__global__ void __launch_bounds__(kThreads, 3) first_kernel(First<T> in) {
   const Block block = in.table.block[blockIdx.x];
   const std::int64_t layer = std::int64_t{blockIdx.x} - in.table.network[block.network].first_block;
   T* room = dynamic_shared_memory<T>() + threadIdx.x / kWarp * kWarp * kEdgeFeatures;

@@ -186,7 +186,7 @@ __device__ void fold_network(const Fold<T>& in, std::int64_t n, double* matrix, 
 
 /// `memory`: matrices in the workspace, one a thread block; null: in shared memory.
 template <class T>
-__global__ void __launch_bounds__(kThreads) fold_kernel(Fold<T> in, double* memory, std::int64_t room) {
+__global__ void __launch_bounds__(kThreads, 4) fold_kernel(Fold<T> in, double* memory, std::int64_t room) {
   double* shared = dynamic_shared_memory<double>();
   double* matrix = memory ? memory + blockIdx.x * room : shared + in.inputs;
   auto* list = reinterpret_cast<std::int32_t*>(shared + in.inputs + (memory ? 0 : room));
