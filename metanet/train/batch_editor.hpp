@@ -33,6 +33,8 @@ class BatchEditor {
   std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
                                    int batch);
 
+  const RowBatch& probe_rows() const { return rows_; }
+
  private:
   TrainedEditor* trained_;
   const Dataset* dataset_;
