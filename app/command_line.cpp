@@ -44,6 +44,7 @@ void build(CLI::App& app, Session& session) {
   add_edit_command(app, session);
   add_audit_command(app, session);
   add_info_command(app, session);
+  add_bench_command(app, session);
 }
 
 std::string full_name(const CLI::App& app) {

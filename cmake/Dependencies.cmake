@@ -16,6 +16,8 @@ add_library(OpenBLAS::OpenBLAS UNKNOWN IMPORTED)
 set_target_properties(OpenBLAS::OpenBLAS PROPERTIES IMPORTED_LOCATION ${OPENBLAS_LIBRARY}
   INTERFACE_INCLUDE_DIRECTORIES ${OPENBLAS_INCLUDE_DIR})
 
+find_package(benchmark QUIET)  # only for amend_bench
+
 if(AMEND_CUDA)
   find_package(CUDAToolkit 12.0 REQUIRED)
 endif()

@@ -15,7 +15,7 @@ namespace {
 
 const fs::path kRoot = AMEND_SOURCE_DIR;
 /// Lowest first: a layer includes itself and what stands before it.
-constexpr std::array kLayers = {"engine", "kernels", "autograd", "metanet", "requirements", "app"};
+constexpr std::array kLayers = {"engine", "kernels", "autograd", "metanet", "requirements", "bench", "app"};
 constexpr int kMaxLines = 500;
 
 /// Position in kLayers, or -1.

@@ -15,5 +15,6 @@ void add_edit_command(CLI::App& app, Session& session);
 void add_audit_command(CLI::App& app, Session& session);
 void add_demo_command(CLI::App& app, Session& session);
 void add_info_command(CLI::App& app, Session& session);
+void add_bench_command(CLI::App& app, Session& session);
 
 }  // namespace amend

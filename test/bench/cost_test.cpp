@@ -1,0 +1,92 @@
+// The formulas of bench/cost.hpp against small cases counted by hand, edge by edge and row by row.
+#include "bench/cost.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace amend::bench;
+
+namespace {
+
+/// Two networks 3-2-2: 5 neurons above the inputs... 7 nodes, 2 of them hidden, 6 + 4 edges each.
+const BatchSize kSmall = batch_size({3, 2, 2}, 2);
+
+}  // namespace
+
+TEST_CASE("a batch's sizes are counted", "[bench]") {
+  CHECK(kSmall.networks == 2);
+  CHECK(kSmall.nodes == 14);
+  CHECK(kSmall.edges == 20);
+  CHECK(kSmall.first_edges == 12);
+  CHECK(kSmall.hidden == 4);
+  CHECK(kSmall.inputs == 3);
+  CHECK(kSmall.classes == 2);
+  // The workload of docs/benchmarks.md: 104 * 32 + 32 * 16 + 16 * 2.
+  CHECK(batch_size({104, 32, 16, 2}, 1).edges == 3872);
+}
+
+TEST_CASE("costs are those counted by hand", "[bench]") {
+  SECTION("edge_update") {
+    // D = 4. Every edge: two products of 4 x 4, 16 multiply-adds each.
+    CHECK(edge_update_forward_cost(kSmall, 4).operations == 20 * 2 * 16 * 2);
+    // Read and written edge states 2 * 20 * 4; projections 14 * 16 read, aggregates 14 * 8 written; modulation 2 * 12;
+    // two matrices of 16.
+    CHECK(edge_update_forward_cost(kSmall, 4).bytes == 4 * (160 + 224 + 112 + 24 + 32));
+    // Six products an edge. Edge states: e, grad e', grad e. Nodes: projection read, its gradient written, gradient of
+    // the aggregates read.
+    CHECK(edge_update_backward_cost(kSmall, 4).operations == 20 * 6 * 16 * 2);
+    CHECK(edge_update_backward_cost(kSmall, 4).bytes == 4 * (240 + 14 * (16 + 16 + 8) + 2 * 24 + 2 * 32));
+  }
+  SECTION("node_update") {
+    // H = 4, D = 4: 4 + 8 + 4 = 16 columns, 8 hidden units, 4 outputs.
+    CHECK(node_update_forward_cost(kSmall, 4, 4).operations == 14 * 2 * (8 * (4 + 8 + 4) + 8 * 4));
+    CHECK(node_update_forward_cost(kSmall, 4, 4).bytes == 4 * (14 * (4 + 8 + 4) + 2 * (4 + 4) + 8 * 16 + 4 * 8));
+  }
+  SECTION("linear") {
+    CHECK(linear_cost(5, 3, 2).operations == 2 * 5 * 3 * 2);
+    CHECK(linear_cost(5, 3, 2).bytes == 4 * (15 + 10 + 6));
+  }
+  SECTION("edit_head") {
+    // 4 + 3 columns, 5 hidden units, a second layer of 5, 3 outputs.
+    CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).operations == 20 * 2 * (5 * 4 + 5 * 3 + 5 * 5 + 5 * 3));
+    CHECK(edit_head_forward_cost(kSmall, 4, 0, 5, 2, false).operations == 20 * 2 * (5 * 4 + 5 * 2));
+    CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).bytes == 4 * (20 * (4 + 3 + 3) + 14 * 10));
+  }
+  SECTION("subject networks") {
+    // 6 rows: each passes every edge once forward; backward each edge gets a gradient, and those of the second block
+    // pass an error signal on.
+    CHECK(subject_forward_cost(kSmall, 6, false).operations == 6 * 2 * 20);
+    CHECK(subject_backward_cost(kSmall, 6).operations == 6 * 2 * (20 + 8));
+    CHECK(subject_forward_cost(kSmall, 6, false).bytes == 4 * (20 + 6 * (3 + 2 * 2)));
+    CHECK(subject_forward_cost(kSmall, 6, true).bytes == 4 * (20 + 6 * (3 + 2 * 2 + 2 * 4)));
+    CHECK(subject_backward_cost(kSmall, 6).bytes == 4 * (60 + 6 * (3 + 4 + 8)));
+    // The signal through the second block once, then Fisher information and one gradient an edge.
+    CHECK(probe_cost(kSmall, 6, 1).operations == 6 * 2 * (8 + 20 + 20));
+    CHECK(probe_cost(kSmall, 6, 0).operations == 6 * 2 * (8 + 20));
+    CHECK(probe_cost(kSmall, 6, 1).bytes == 4 * (20 * 3 + 6 * (3 + 2 * 4 + 8)));
+  }
+  SECTION("what moves memory only") {
+    CHECK(divergence_forward_cost(kSmall, 6).bytes == 4 * (2 * 24 + 2));
+    CHECK(divergence_backward_cost(kSmall, 6).bytes == 4 * (4 * 24 + 2));
+    CHECK(gate_forward_cost(kSmall).bytes == 4 * (20 + 20 + 4));
+    CHECK(adamw_cost(10).bytes == 360);
+  }
+}
+
+TEST_CASE("the cost of a whole is that of its parts", "[bench]") {
+  const EditorSize size{.d = 4, .h = 4, .refine = 5, .messages = 1, .passes = 2};
+  // Products a node: embedding 16 x 4; layer: projection 4 x 16, MLP 8 x 16 and 4 x 8; heads 4 x 8 and 4 x 4;
+  // refinement: projection (4 + 10) x 10 and head (4 + 10) x 5. An edge: embedding 15 x 4, layer 2 x 16, head 4 x 4 and
+  // 2 x 4, refinement 5 x (4 + 9), 5 x 5 and 3 x 5.
+  const double node = 64 + (64 + 128 + 32) + 32 + 16 + 140 + 70, edge = 60 + 32 + 16 + 8 + 65 + 25 + 15;
+  const double editor = 2 * (14 * node + 20 * edge);
+  CHECK(editor_forward_cost(kSmall, size).operations == Approx(editor));
+  // Two forward passes and two probes over 6 rows.
+  CHECK(edit_cost(kSmall, size, 6).operations == Approx(editor + 12 * (20 + 28) + 12 * (20 + 48)));
+  // Originals twice, each pass of the loss forward and backward, one probe.
+  CHECK(training_step_cost(kSmall, size, 6).operations ==
+        Approx(3 * editor + 12 * (20 + 20 + 2 * (20 + 28) + 20 + 48)));
+  CHECK(population_step_cost(kSmall, 6).operations == 12 * (20 + 28));
+  // Biases of hidden and output neurons are parameters too: 20 + 2 * 4.
+  CHECK(population_step_cost(kSmall, 6).bytes ==
+        subject_forward_cost(kSmall, 6, true).bytes + subject_backward_cost(kSmall, 6).bytes + 36 * 28);
+}
