@@ -28,7 +28,8 @@ std::vector<Row>& rows() {
   return measured;
 }
 
-void run_row(benchmark::State& state, const std::string& name, const Family& family, int networks, int threads, bool cold) {
+void run_row(benchmark::State& state, const std::string& name, const Family& family, int networks, int threads,
+             bool cold) {
   omp_set_num_threads(threads);
   if (!limits().contains(threads)) limits()[threads] = measure_limits(threads);
   const auto watch = make_stopwatch(Stream());
@@ -60,11 +61,13 @@ void run_row(benchmark::State& state, const std::string& name, const Family& fam
 }
 
 void add(const std::string& family_name, const Family& family, int networks, int threads, bool cold = false) {
-  const std::string name = family_name + "/networks:" + std::to_string(networks) + "/threads:" + std::to_string(threads) +
-                           (cold ? "/cold" : "");
-  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    run_row(state, name, family, networks, threads, cold);
-  })->Iterations(1)->UseManualTime()->Unit(benchmark::kMillisecond);
+  const std::string name = family_name + "/networks:" + std::to_string(networks) +
+                           "/threads:" + std::to_string(threads) + (cold ? "/cold" : "");
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) { run_row(state, name, family, networks, threads, cold); })
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
 }
 
 template <class Which>
@@ -86,7 +89,8 @@ Family message_family(const Workload& of) {
           .cost =
               [of](int n) {
                 Cost cost{0, 0, "K message layers"};
-                for (int k = 0; k < of.messages; ++k) cost += message_layer_cost(batch_size(of.widths, n), editor_size(of));
+                for (int k = 0; k < of.messages; ++k)
+                  cost += message_layer_cost(batch_size(of.widths, n), editor_size(of));
                 return cost;
               },
           .error = [of] { return message_error(of, kComparedNetworks); }};
@@ -96,7 +100,8 @@ Family training_family(const Workload& of) {
   return {.make = [of](DType, int networks) { return wrap(std::make_shared<TrainingCase>(of, networks)); },
           .cost =
               [of](int n) {
-                return training_step_cost(batch_size(of.widths, n), editor_size(of), static_cast<double>(of.probe_rows));
+                return training_step_cost(batch_size(of.widths, n), editor_size(of),
+                                          static_cast<double>(of.probe_rows));
               },
           .comparable = false};
 }
@@ -164,7 +169,8 @@ void register_edits(int threads) {
       of.messages = messages;
       of.passes = passes;
       for (const int networks : {1, 64})
-        add("edit/D:32/K:" + std::to_string(messages) + "/T:" + std::to_string(passes), edit_family(of), networks, threads);
+        add("edit/D:32/K:" + std::to_string(messages) + "/T:" + std::to_string(passes), edit_family(of), networks,
+            threads);
     }
   for (const char* name : {"a", "b"}) {
     const Workload of = workload(name);
@@ -186,8 +192,8 @@ void register_edits(int threads) {
 
 /// Networks from a thousand to a million weights; about as many weights a batch.
 void register_sweeps(int threads) {
-  const std::vector<std::vector<int>> wide{{104, 8, 8, 2}, {104, 32, 16, 2}, {104, 96, 64, 2}, {104, 256, 224, 2},
-                                           {104, 512, 448, 2}, {104, 1024, 832, 2}};
+  const std::vector<std::vector<int>> wide{{104, 8, 8, 2},     {104, 32, 16, 2},   {104, 96, 64, 2},
+                                           {104, 256, 224, 2}, {104, 512, 448, 2}, {104, 1024, 832, 2}};
   for (const auto& widths : wide) {
     Workload of = workload("b");
     of.widths = widths;

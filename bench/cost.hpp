@@ -1,8 +1,8 @@
 #pragma once
 
-// What work must cost: bytes that cross the memory at least once, and operations of its products (a multiply-add is two;
-// element-wise arithmetic is not counted, nor what a cache may serve a second time). Elements of four bytes. These are
-// floors to hold a measurement against, not what a kernel does: a kernel may read a tensor twice.
+// What work must cost: bytes that cross the memory at least once, and operations of its products (a multiply-add is
+// two; element-wise arithmetic is not counted, nor what a cache may serve a second time). Elements of four bytes. These
+// are floors to hold a measurement against, not what a kernel does: a kernel may read a tensor twice.
 
 #include <cstdint>
 #include <string>
@@ -69,8 +69,7 @@ inline Cost linear_cost(double rows, double in, double out) {
 
 /// d, d2: widths of what the head reads of an edge; h: hidden width; mix: whether there is a second hidden layer.
 inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, double h, double outputs, bool mix) {
-  return {4 * ((d + d2 + outputs) * b.edges + 2 * h * b.nodes),
-          2 * h * (d + d2 + (mix ? h : 0) + outputs) * b.edges,
+  return {4 * ((d + d2 + outputs) * b.edges + 2 * h * b.nodes), 2 * h * (d + d2 + (mix ? h : 0) + outputs) * b.edges,
           "bytes 4 ((D + D2 + O) E + 2 H N), operations 2 H (D + D2 + H [mix] + O) E"};
 }
 
@@ -89,10 +88,10 @@ inline Cost subject_backward_cost(const BatchSize& b, double rows) {
 /// Of activations that are there. With two classes the error signals of Fisher information and of all objectives are
 /// multiples of one another: one product an edge for all of them, and one for each result.
 inline Cost probe_cost(const BatchSize& b, double rows, double objectives) {
-  return {4 * ((2 + objectives) * b.edges +
-               rows * (b.inputs + (1 + objectives) * b.classes * b.networks + 2 * b.hidden)),
-          2 * rows * (b.edges - b.first_edges + (1 + objectives) * b.edges),
-          "bytes 4 ((2 + o) E + R (I + (1 + o) C B + 2 hidden)), operations 2 R (E - E1 + (1 + o) E)"};
+  return {
+      4 * ((2 + objectives) * b.edges + rows * (b.inputs + (1 + objectives) * b.classes * b.networks + 2 * b.hidden)),
+      2 * rows * (b.edges - b.first_edges + (1 + objectives) * b.edges),
+      "bytes 4 ((2 + o) E + R (I + (1 + o) C B + 2 hidden)), operations 2 R (E - E1 + (1 + o) E)"};
 }
 
 inline Cost divergence_forward_cost(const BatchSize& b, double rows) {
@@ -103,7 +102,9 @@ inline Cost divergence_backward_cost(const BatchSize& b, double rows) {
   return {4 * (4 * rows * b.classes * b.networks + b.networks), 0, "bytes 4 (4 R C B + B)"};
 }
 
-inline Cost gate_forward_cost(const BatchSize& b) { return {4 * (2 * b.edges + 2 * b.networks), 0, "bytes 4 (2 E + 2 B)"}; }
+inline Cost gate_forward_cost(const BatchSize& b) {
+  return {4 * (2 * b.edges + 2 * b.networks), 0, "bytes 4 (2 E + 2 B)"};
+}
 
 /// Value, both moments and average are read and written, the gradient is read.
 inline Cost adamw_cost(double parameters) { return {4 * 9 * parameters, 0, "bytes 36 P"}; }
@@ -181,7 +182,8 @@ inline Cost training_step_cost(const BatchSize& b, const EditorSize& e, double r
     cost += subject_forward_cost(b, rows, true);
     cost += probe_cost(b, rows, 1);
   }
-  cost.formula = "3 editor + T (subject_forward + subject_backward) + (T - 1) (subject_forward + probe) + original logits";
+  cost.formula =
+      "3 editor + T (subject_forward + subject_backward) + (T - 1) (subject_forward + probe) + original logits";
   return cost;
 }
 

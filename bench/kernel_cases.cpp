@@ -44,7 +44,8 @@ struct Inputs {
     const TensorView view = zeros(shape);
     const RandomStream random(29, ++seed);
     for (std::int64_t i = 0; i < view.count(); ++i) {
-      const auto value = static_cast<float>(scale * static_cast<double>(random.normal(static_cast<std::uint64_t>(i))) + shift);
+      const auto value =
+          static_cast<float>(scale * static_cast<double>(random.normal(static_cast<std::uint64_t>(i))) + shift);
       if (dtype == DType::float64)
         view.as<double>()[i] = static_cast<double>(value);
       else
@@ -95,7 +96,8 @@ kernels::SubjectForward subject_forward(Inputs& in, std::int64_t rows) {
 double error_of(const Family& family) {
   if (family.error) return family.error();
   if (!family.comparable) return -1.0;
-  const Case narrow = family.make(DType::float32, kComparedNetworks), wide = family.make(DType::float64, kComparedNetworks);
+  const Case narrow = family.make(DType::float32, kComparedNetworks),
+             wide = family.make(DType::float64, kComparedNetworks);
   narrow.run();
   wide.run();
   double worst = 0.0;
@@ -112,34 +114,39 @@ double error_of(const Family& family) {
 }
 
 Family edge_update_forward_family(const KernelSize& size) {
-  return {.make =
-              [size](DType dtype, int networks) {
-                auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
-                const kernels::EdgeUpdate args = edge_update(*in, size.d);
-                return finish(in, {args.edge_out, args.aggregate},
-                              [args] { kernels::edge_update_forward(args, Stream()); });
-              },
-          .cost = [size](int n) { return edge_update_forward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); }};
+  return {
+      .make =
+          [size](DType dtype, int networks) {
+            auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
+            const kernels::EdgeUpdate args = edge_update(*in, size.d);
+            return finish(in, {args.edge_out, args.aggregate},
+                          [args] { kernels::edge_update_forward(args, Stream()); });
+          },
+      .cost =
+          [size](int n) { return edge_update_forward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); }};
 }
 
 Family edge_update_backward_family(const KernelSize& size) {
-  return {.make =
-              [size](DType dtype, int networks) {
-                auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
-                kernels::EdgeUpdateGradient args{.forward = edge_update(*in, size.d)};
-                args.grad_edge_out = in->normal(args.forward.edge.shape);
-                args.grad_aggregate = in->normal(args.forward.aggregate.shape);
-                args.grad_edge = in->zeros(args.forward.edge.shape);
-                args.grad_projection = in->zeros(args.forward.projection.shape);
-                args.grad_weight_c = in->zeros(args.forward.weight_c.shape);
-                args.grad_weight_g = in->zeros(args.forward.weight_g.shape);
-                args.grad_modulation = in->zeros(args.forward.modulation.shape);
-                kernels::edge_update_forward(args.forward, Stream());
-                return finish(in, {args.grad_edge, args.grad_projection, args.grad_weight_c, args.grad_weight_g,
-                                   args.grad_modulation},
-                              [args] { kernels::edge_update_backward(args, Stream()); });
-              },
-          .cost = [size](int n) { return edge_update_backward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); }};
+  return {
+      .make =
+          [size](DType dtype, int networks) {
+            auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
+            kernels::EdgeUpdateGradient args{.forward = edge_update(*in, size.d)};
+            args.grad_edge_out = in->normal(args.forward.edge.shape);
+            args.grad_aggregate = in->normal(args.forward.aggregate.shape);
+            args.grad_edge = in->zeros(args.forward.edge.shape);
+            args.grad_projection = in->zeros(args.forward.projection.shape);
+            args.grad_weight_c = in->zeros(args.forward.weight_c.shape);
+            args.grad_weight_g = in->zeros(args.forward.weight_g.shape);
+            args.grad_modulation = in->zeros(args.forward.modulation.shape);
+            kernels::edge_update_forward(args.forward, Stream());
+            return finish(
+                in,
+                {args.grad_edge, args.grad_projection, args.grad_weight_c, args.grad_weight_g, args.grad_modulation},
+                [args] { kernels::edge_update_backward(args, Stream()); });
+          },
+      .cost =
+          [size](int n) { return edge_update_backward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); }};
 }
 
 Family edit_head_family(const KernelSize& size) {
@@ -166,33 +173,33 @@ Family edit_head_family(const KernelSize& size) {
 }
 
 Family probe_family(const KernelSize& size) {
-  return {.make =
-              [size](DType dtype, int networks) {
-                auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
-                const kernels::BlockTable& table = in->table();
-                const kernels::SubjectForward pass = subject_forward(*in, size.rows);
-                kernels::subject_forward(pass, Stream());
-                const Shape nodes{table.node_count};
-                const Shape logits = pass.logits.shape;
-                const kernels::Probe args{.table = table,
-                                          .weight = in->weight,
-                                          .x = pass.x,
-                                          .activation = pass.activation,
-                                          .slope = pass.slope,
-                                          .logits = pass.logits,
-                                          .statistic_rows = size.rows,
-                                          .grad_logits = in->normal({1, logits[0], logits[1], logits[2]}),
-                                          .fisher = in->zeros({table.edge_count}),
-                                          .fisher_bias = in->zeros(nodes),
-                                          .node_mean = in->zeros(nodes),
-                                          .node_rms = in->zeros(nodes),
-                                          .node_correlation = in->zeros(nodes),
-                                          .gradient = in->zeros({1, table.edge_count}),
-                                          .gradient_bias = in->zeros({1, table.node_count})};
-                return finish(in, {args.fisher, args.node_rms, args.gradient},
-                              [args] { kernels::probe(args, Stream()); });
-              },
-          .cost = [size](int n) { return probe_cost(batch_size(size.widths, n), static_cast<double>(size.rows), 1); }};
+  return {
+      .make =
+          [size](DType dtype, int networks) {
+            auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
+            const kernels::BlockTable& table = in->table();
+            const kernels::SubjectForward pass = subject_forward(*in, size.rows);
+            kernels::subject_forward(pass, Stream());
+            const Shape nodes{table.node_count};
+            const Shape logits = pass.logits.shape;
+            const kernels::Probe args{.table = table,
+                                      .weight = in->weight,
+                                      .x = pass.x,
+                                      .activation = pass.activation,
+                                      .slope = pass.slope,
+                                      .logits = pass.logits,
+                                      .statistic_rows = size.rows,
+                                      .grad_logits = in->normal({1, logits[0], logits[1], logits[2]}),
+                                      .fisher = in->zeros({table.edge_count}),
+                                      .fisher_bias = in->zeros(nodes),
+                                      .node_mean = in->zeros(nodes),
+                                      .node_rms = in->zeros(nodes),
+                                      .node_correlation = in->zeros(nodes),
+                                      .gradient = in->zeros({1, table.edge_count}),
+                                      .gradient_bias = in->zeros({1, table.node_count})};
+            return finish(in, {args.fisher, args.node_rms, args.gradient}, [args] { kernels::probe(args, Stream()); });
+          },
+      .cost = [size](int n) { return probe_cost(batch_size(size.widths, n), static_cast<double>(size.rows), 1); }};
 }
 
 Family subject_forward_family(const KernelSize& size) {
@@ -202,22 +209,27 @@ Family subject_forward_family(const KernelSize& size) {
                 const kernels::SubjectForward args = subject_forward(*in, size.rows);
                 return finish(in, {args.logits}, [args] { kernels::subject_forward(args, Stream()); });
               },
-          .cost = [size](int n) { return subject_forward_cost(batch_size(size.widths, n), static_cast<double>(size.rows), true); }};
+          .cost =
+              [size](int n) {
+                return subject_forward_cost(batch_size(size.widths, n), static_cast<double>(size.rows), true);
+              }};
 }
 
 Family subject_backward_family(const KernelSize& size) {
-  return {.make =
-              [size](DType dtype, int networks) {
-                auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
-                kernels::SubjectForwardGradient args{.forward = subject_forward(*in, size.rows)};
-                args.grad_logits = in->normal(args.forward.logits.shape);
-                args.grad_weight = in->zeros(in->weight.shape);
-                args.grad_bias = in->zeros(in->bias.shape);
-                kernels::subject_forward(args.forward, Stream());
-                return finish(in, {args.grad_weight, args.grad_bias},
-                              [args] { kernels::subject_backward(args, Stream()); });
-              },
-          .cost = [size](int n) { return subject_backward_cost(batch_size(size.widths, n), static_cast<double>(size.rows)); }};
+  return {
+      .make =
+          [size](DType dtype, int networks) {
+            auto in = std::make_shared<Inputs>(dtype, size.widths, networks);
+            kernels::SubjectForwardGradient args{.forward = subject_forward(*in, size.rows)};
+            args.grad_logits = in->normal(args.forward.logits.shape);
+            args.grad_weight = in->zeros(in->weight.shape);
+            args.grad_bias = in->zeros(in->bias.shape);
+            kernels::subject_forward(args.forward, Stream());
+            return finish(in, {args.grad_weight, args.grad_bias},
+                          [args] { kernels::subject_backward(args, Stream()); });
+          },
+      .cost =
+          [size](int n) { return subject_backward_cost(batch_size(size.widths, n), static_cast<double>(size.rows)); }};
 }
 
 Family divergence_family(const KernelSize& size) {
@@ -231,7 +243,10 @@ Family divergence_family(const KernelSize& size) {
                                                .divergence = in->zeros({networks})};
                 return finish(in, {args.divergence}, [args] { kernels::divergence_forward(args, Stream()); });
               },
-          .cost = [size](int n) { return divergence_forward_cost(batch_size(size.widths, n), static_cast<double>(size.rows)); }};
+          .cost =
+              [size](int n) {
+                return divergence_forward_cost(batch_size(size.widths, n), static_cast<double>(size.rows));
+              }};
 }
 
 Family gate_family(const KernelSize& size) {

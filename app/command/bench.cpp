@@ -58,7 +58,8 @@ void add_bench_command(CLI::App& app, Session& session) {
   command.add_option("--json", options->json, "Also write the numbers to this file");
   command.add_flag("--force", options->force, "Replace the file of --json");
   options->compute.add_to(command);
-  command.callback([options, &session] { session.action = [options, &session] { return run_bench(*options, session); }; });
+  command.callback(
+      [options, &session] { session.action = [options, &session] { return run_bench(*options, session); }; });
 }
 
 }  // namespace amend

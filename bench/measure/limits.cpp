@@ -55,8 +55,8 @@ Limits measure_limits(int threads) {
   check(threads >= 1, "measure_limits", "expected at least one thread, got ", threads);
   Limits limits{.threads = threads};
   {
-    const std::size_t bytes = std::max<std::size_t>(2 * last_level_cache_bytes() / static_cast<std::size_t>(threads),
-                                                    std::size_t{16} << 20);
+    const std::size_t bytes =
+        std::max<std::size_t>(2 * last_level_cache_bytes() / static_cast<std::size_t>(threads), std::size_t{16} << 20);
     std::vector<std::unique_ptr<char[]>> from(static_cast<std::size_t>(threads)), to(from.size());
     const auto copy = [&](int thread) {
       const auto t = static_cast<std::size_t>(thread);
@@ -73,9 +73,8 @@ Limits measure_limits(int threads) {
   }
   constexpr std::int64_t kSize = 384;  // three operands of half a megabyte
   std::vector<std::vector<float>> operands(static_cast<std::size_t>(threads));
-  best_seconds(threads, 1, [&](int thread) {
-    operands[static_cast<std::size_t>(thread)].assign(3 * kSize * kSize, 0.5f);
-  });
+  best_seconds(threads, 1,
+               [&](int thread) { operands[static_cast<std::size_t>(thread)].assign(3 * kSize * kSize, 0.5f); });
   constexpr int kRepeats = 4;
   const auto multiply = [&](int thread) {
     float* a = operands[static_cast<std::size_t>(thread)].data();

@@ -45,8 +45,8 @@ MessageCase::MessageCase(const Workload& workload, int batch, DType dtype)
   fill_normal(condition_, 3, 0.5f);
   for (int first = 0; first < batch; first += kNetworks) {
     auto shard = std::make_unique<Shard>();
-    shard->graph.assign(std::span(pointers).subspan(
-        static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(kNetworks, batch - first))));
+    shard->graph.assign(std::span(pointers).subspan(static_cast<std::size_t>(first),
+                                                    static_cast<std::size_t>(std::min(kNetworks, batch - first))));
     shard->first_network = first;
     shards_.push_back(std::move(shard));
   }

@@ -18,9 +18,9 @@ double message_error(const Workload& workload, int batch);
 
 /// What `amend bench` measures.
 struct ShortRun {
-  int threads = 1;        // at most; one thread is always measured too
-  int batch = 64;         // networks of the larger batch; the other is one network
-  double seconds = 0.5;   // a row, at least
+  int threads = 1;       // at most; one thread is always measured too
+  int batch = 64;        // networks of the larger batch; the other is one network
+  double seconds = 0.5;  // a row, at least
   std::vector<Limits> limits;
   std::vector<Row> rows;
 

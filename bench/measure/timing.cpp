@@ -16,9 +16,7 @@ namespace {
 class WallClock final : public Stopwatch {
  public:
   void start() override { start_ = std::chrono::steady_clock::now(); }
-  double stop() override {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  double stop() override { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
   void flush_cache() override {
     if (buffer_.empty()) buffer_.resize(2 * last_level_cache_bytes());
     ++value_;
@@ -106,18 +104,19 @@ std::string format_table(const std::vector<Row>& rows, const std::vector<Limits>
   std::size_t width = 9;
   for (const Row& row : rows) width = std::max(width, row.name.size());
   text += fmt::format("\n{:<{}} {:>7} {:>10} {:>9} {:>9} {:>10} {:>9} {:>9} {:>7} {:>6} {:>8} {:>6} {:>8} {:>8}\n",
-                      "benchmark", width, "threads", "median ms", "p5", "p95", "ms/network", "MB", "MFLOP", "GB/s", "% copy",
-                      "GFLOP/s", "% GEMM", "peak MB", "error");
+                      "benchmark", width, "threads", "median ms", "p5", "p95", "ms/network", "MB", "MFLOP", "GB/s",
+                      "% copy", "GFLOP/s", "% GEMM", "peak MB", "error");
   for (const Row& row : rows) {
     const Limits& of = limits_of(row, limits);
     const double seconds = row.times.median;
     text += fmt::format(
-        "{:<{}} {:>7} {:>10.4f} {:>9.4f} {:>9.4f} {:>10.4f} {:>9.3f} {:>9.2f} {:>7.2f} {:>6.1f} {:>8.2f} {:>6.1f} {:>8.1f} "
+        "{:<{}} {:>7} {:>10.4f} {:>9.4f} {:>9.4f} {:>10.4f} {:>9.3f} {:>9.2f} {:>7.2f} {:>6.1f} {:>8.2f} {:>6.1f} "
+        "{:>8.1f} "
         "{:>8}\n",
-        row.name, width, row.threads, 1e3 * seconds, 1e3 * row.times.p5, 1e3 * row.times.p95, 1e3 * seconds / row.networks,
-        row.cost.bytes / 1e6, row.cost.operations / 1e6, row.cost.bytes / seconds / 1e9, 100.0 * copy_share(row, of),
-        row.cost.operations / seconds / 1e9, 100.0 * gemm_share(row, of), static_cast<double>(row.memory) / 1e6,
-        row.error < 0.0 ? "" : fmt::format("{:.1e}", row.error));
+        row.name, width, row.threads, 1e3 * seconds, 1e3 * row.times.p5, 1e3 * row.times.p95,
+        1e3 * seconds / row.networks, row.cost.bytes / 1e6, row.cost.operations / 1e6, row.cost.bytes / seconds / 1e9,
+        100.0 * copy_share(row, of), row.cost.operations / seconds / 1e9, 100.0 * gemm_share(row, of),
+        static_cast<double>(row.memory) / 1e6, row.error < 0.0 ? "" : fmt::format("{:.1e}", row.error));
   }
   return text;
 }

@@ -48,7 +48,7 @@ Times measure(Stopwatch& watch, const std::function<void()>& body, const Measure
 /// What this machine can do, measured with `threads` threads in this process: the rates that shares are of.
 struct Limits {
   int threads = 1;
-  double copy_bytes = 0.0;       // a second, read and written bytes together, of a copy larger than the last-level cache
+  double copy_bytes = 0.0;  // a second, read and written bytes together, of a copy larger than the last-level cache
   double gemm_operations = 0.0;  // a second, of float32 products of the library at a size that suits it
 };
 
@@ -71,8 +71,8 @@ struct Row {
   double networks = 1.0;
   Times times;
   Cost cost;
-  double error = -1.0;      // relative to float64; below 0: not compared
-  std::size_t memory = 0;   // peak bytes
+  double error = -1.0;     // relative to float64; below 0: not compared
+  std::size_t memory = 0;  // peak bytes
 };
 
 /// Bytes and operations a second as shares of the limits.

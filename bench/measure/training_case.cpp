@@ -13,9 +13,9 @@ TrainingCase::TrainingCase(const Workload& workload, int batch)
       sampler_(dataset_, dataset_.editor_train, {}),
       lambda_(spread_lambda(trained_, batch)),
       grad_({trained_.editor->parameters().count()}, DType::float32) {
-  cache_ = std::make_unique<ProbeCache>(
-      *trained_.editor, data_, pointers_to(networks_),
-      sampler_.draw(fixed_, workload.probe_rows, 0, RandomStream(1, 3), DType::float32));
+  cache_ =
+      std::make_unique<ProbeCache>(*trained_.editor, data_, pointers_to(networks_),
+                                   sampler_.draw(fixed_, workload.probe_rows, 0, RandomStream(1, 3), DType::float32));
   for (int n = 0; n < batch; ++n) picks_.push_back(n);
   for (int first = 0; first < batch; first += kShardNetworks)
     shards_.push_back(std::make_unique<TrainingStep>(trained_, data_, *cache_));

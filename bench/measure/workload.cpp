@@ -44,8 +44,9 @@ Dataset tabular_dataset(int inputs, int classes, std::int64_t rows) {
         if (feature.kind == ColumnKind::numeric)
           x[feature.first_input] = normal.normal(index);
         else
-          x[feature.first_input + static_cast<int>(level.below(at + static_cast<std::uint64_t>(feature.first_input % 64),
-                                                              static_cast<std::uint32_t>(feature.input_count)))] = 1.0f;
+          x[feature.first_input +
+            static_cast<int>(level.below(at + static_cast<std::uint64_t>(feature.first_input % 64),
+                                         static_cast<std::uint32_t>(feature.input_count)))] = 1.0f;
       }
       split->label.push_back(static_cast<std::int32_t>(level.below(at + 63, static_cast<std::uint32_t>(classes))));
     }
@@ -63,8 +64,7 @@ std::vector<SubjectNetwork> random_networks(const std::vector<int>& widths, int 
     std::uint64_t draw = 0;
     for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
       const float deviation = std::sqrt(2.0f / static_cast<float>(widths[l]));
-      for (int k = 0; k < widths[l] * widths[l + 1]; ++k)
-        network.weights.push_back(deviation * random.normal(draw++));
+      for (int k = 0; k < widths[l] * widths[l + 1]; ++k) network.weights.push_back(deviation * random.normal(draw++));
       for (int k = 0; k < widths[l + 1]; ++k) network.biases.push_back(0.3f * random.normal(draw++));
     }
     networks.push_back(std::move(network));

@@ -2,8 +2,10 @@
 // times cases on request, so that the two sides take turns within one run.
 //
 //   peer_engine export KIND WORKLOAD BATCH FILE      KIND: edit, messages, train; WORKLOAD: a, b
-//   peer_engine serve wall|cpu                       reads lines `KIND WORKLOAD BATCH THREADS ROUNDS`, answers each with
-//                                                    a line of ROUNDS times in seconds, of the clock or of the processor
+//   peer_engine serve wall|cpu                       reads lines `KIND WORKLOAD BATCH THREADS ROUNDS`, answers each
+//   with
+//                                                    a line of ROUNDS times in seconds, of the clock or of the
+//                                                    processor
 #include <chrono>
 #include <ctime>
 #include <iostream>
@@ -63,15 +65,10 @@ class Export {
     for (std::size_t index = 0; index < parameters.entries().size(); ++index)
       add("parameter." + parameters.entries()[index].name, parameters.value(static_cast<int>(index)));
     const EditorConfig& config = trained.config;
-    const nlohmann::json description{{"widths", workload.widths},
-                                     {"edge_width", workload.edge_width},
-                                     {"node_width", workload.node_width},
-                                     {"messages", workload.messages},
-                                     {"passes", workload.passes},
-                                     {"temperature", config.gates.temperature},
-                                     {"bound", config.gates.bound},
-                                     {"deep_loss", config.deep_loss},
-                                     {"barrier", config.barrier}};
+    const nlohmann::json description{
+        {"widths", workload.widths},     {"edge_width", workload.edge_width}, {"node_width", workload.node_width},
+        {"messages", workload.messages}, {"passes", workload.passes},         {"temperature", config.gates.temperature},
+        {"bound", config.gates.bound},   {"deep_loss", config.deep_loss},     {"barrier", config.barrier}};
     file_.metadata["case"] = description.dump();
   }
   void add_condition(const TrainedEditor& trained, const std::vector<SubjectNetwork>& networks,

@@ -13,8 +13,8 @@ TEST_CASE("bench prints a table and writes the same numbers as JSON", "[cli]") {
   const TemporaryFolder folder;
   const std::string file = folder / "bench.json";
   const auto moment = [&](const std::string& more) {
-    return amend_command({"bench", "--device", "cpu", "--threads", "1", "--batch", "1", "--seconds", "0", "--json", file,
-                          more});
+    return amend_command(
+        {"bench", "--device", "cpu", "--threads", "1", "--batch", "1", "--seconds", "0", "--json", file, more});
   };
   const CommandRun run = moment("--force");
   REQUIRE(run.code == kSuccess);

@@ -1,6 +1,7 @@
 #include "bench/measure/timing.hpp"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "bench/measure/short_run.hpp"
 #include "engine/error.hpp"
