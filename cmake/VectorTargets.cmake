@@ -26,12 +26,13 @@ function(vector_targets target)
 ")
     target_sources(${target} PRIVATE ${source})
     set(options -O2)  # -O3 makes it larger, not faster
+    if(AMEND_SANITIZE)
+      set(options -O0)  # the sanitizers take minutes to optimise what is inlined here
+    endif()
     if(NOT march STREQUAL "baseline")
       list(APPEND options -march=${march})
     endif()
-    if(NOT AMEND_SANITIZE)
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
-    endif()
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
   endforeach()
   file(CONFIGURE OUTPUT ${folder}/list.inc CONTENT "${list}")
   set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cpu/vector/functions.cpp PROPERTIES

@@ -3,6 +3,7 @@
 #include "kernels/edit_features.hpp"
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cpu/tile.hpp"
 #include "kernels/feature_math.hpp"
@@ -28,6 +29,50 @@ T mean_of(const T* x, std::int64_t count) {
   double sum = 0;
   for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
   return static_cast<T>(sum / static_cast<double>(std::max<std::int64_t>(count, 1)));
+}
+
+/// `body(first, second)` with both as constants: what it inlines has no branches on them.
+template <class Body>
+void with_constants(bool first, bool second, const Body& body) {
+  const auto of_first = [&](auto constant) {
+    if (second)
+      body(constant, std::true_type{});
+    else
+      body(constant, std::false_type{});
+  };
+  if (first)
+    of_first(std::true_type{});
+  else
+    of_first(std::false_type{});
+}
+
+/// Where the results for consecutive weights go: rows of some features, and one number each.
+template <class T>
+struct FeatureRows {
+  T* feature;
+  std::int64_t stride;
+  T* extra;  // or null
+  std::int64_t extra_stride;
+};
+
+/// `body(j, row)` for j < count: it fills the kWidth features of row j and returns its number. They are formed column by
+/// column, so that the loop over rows vectorises.
+template <std::int64_t kWidth, class T, class Body>
+[[gnu::always_inline]] inline void in_columns(std::int64_t count, FeatureRows<T> to, Body body) {
+  constexpr std::int64_t kRows = 64;
+  T column[kWidth][kRows], extra[kRows];
+  for (std::int64_t begin = 0; begin < count; begin += kRows) {
+    const std::int64_t rows = std::min(kRows, count - begin);
+    for (std::int64_t k = 0; k < rows; ++k) {
+      T row[kWidth];
+      extra[k] = body(begin + k, row);
+      for (std::int64_t c = 0; c < kWidth; ++c) column[c][k] = row[c];
+    }
+    for (std::int64_t k = 0; k < rows; ++k)
+      for (std::int64_t c = 0; c < kWidth; ++c) to.feature[(begin + k) * to.stride + c] = column[c][k];
+    if (to.extra)
+      for (std::int64_t k = 0; k < rows; ++k) to.extra[(begin + k) * to.extra_stride] = extra[k];
+  }
 }
 
 template <class T>
@@ -72,12 +117,19 @@ void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
     for (std::int64_t j = 0; j < block.cols; ++j)
       energy += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
     energy = std::sqrt(energy) + T(1e-6);
-    for (std::int64_t j = 0; j < block.cols; ++j) {
-      const std::int64_t k = i * block.cols + j;
-      const T obd = edge_features(scales, weight[k], fisher[k], gradient ? gradient[k] : T(0), rms[j], energy,
-                                  feature + k * kEdgeFeatures);
-      if (prior) prior[k] = obd;
-    }
+    const std::int64_t first = i * block.cols;
+    with_constants(gradient != nullptr, prior != nullptr, [&](auto has_gradient, auto has_prior) {
+      EdgeScales<T> own = scales;
+      own.gradient = has_gradient();
+      own.prior = has_prior();
+      const T* slope = has_gradient() ? gradient : weight;  // not read without
+      const FeatureRows<T> to{feature + first * kEdgeFeatures, kEdgeFeatures, prior ? prior + first : nullptr, 1};
+      // By value: what the loop reads cannot be what it writes.
+      in_columns<kEdgeFeatures>(block.cols, to, [=](std::int64_t j, T* f) {
+        const std::int64_t k = first + j;
+        return edge_features(own, weight[k], fisher[k], slope[k], rms[j], energy, f);
+      });
+    });
   }
 }
 
@@ -143,14 +195,18 @@ void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
                                .n = static_cast<T>(a.table.network[block.network].edge_count),
                                .lambda = lambda,
                                .log_lambda = logarithm(lambda)};
-  for (std::int64_t k = 0; k < count; ++k)
-    refine_features_of_edge(scales, edited[k], logit[k], residual[k], fisher[k], feature + k * features);
+  in_columns<5>(count, FeatureRows<T>{feature, features, nullptr, 0}, [=](std::int64_t k, T* f) {
+    refine_features_of_edge(scales, edited[k], logit[k], residual[k], fisher[k], f);
+    return T(0);
+  });
   for (std::int64_t o = 0; o < objectives; ++o) {
     const T* gradient = a.gradient.as<T>() + o * edges + block.edge_offset;
     const T gradient_rms = root_mean_square(gradient, count) + T(1e-9);
-    for (std::int64_t k = 0; k < count; ++k)
-      step[k * objectives + o] = refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k],
-                                                             gradient_rms, feature + k * features + 5 + 4 * o);
+    in_columns<4>(count, FeatureRows<T>{feature + 5 + 4 * o, features, step + o, objectives},
+                  [=](std::int64_t k, T* f) {
+                    return refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k],
+                                                       gradient_rms, f);
+                  });
   }
 }
 

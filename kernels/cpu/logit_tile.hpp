@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "kernels/cpu/lane_sums.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/softmax_math.hpp"
 
@@ -21,20 +22,6 @@ void for_logit_tiles(std::int64_t networks, std::int64_t rows, const Body& body)
     const std::int64_t tile = task % tiles, first = tile * kLogitRows;
     body(task / tiles, tile, first, std::min(kLogitRows, rows - first));
   });
-}
-
-/// Sum in a fixed order that vectorises.
-template <class T>
-T sum_of(const T* x, std::int64_t count) {
-  constexpr std::int64_t kLanes = 16;
-  T lane[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] += x[i + k];
-  for (; i < count; ++i) lane[i % kLanes] += x[i];
-  T sum = T(0);
-  for (T value : lane) sum += value;
-  return sum;
 }
 
 /// mean[b] = mean over `rows` rows of what `tile_sum(network, first_row, row_count)` sums. Uses scratch slot 0.

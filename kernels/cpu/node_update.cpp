@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/lane_sums.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/math.hpp"
 
@@ -41,14 +42,9 @@ struct Mlp {
       std::copy_n(node + (tile.first + r) * h, h, x);
       std::copy_n(aggregate + (tile.first + r) * m, m, x + h);
       std::copy_n(condition + tile.segment * p, p, x + h + m);
-      T sum = 0, squares = 0;
-      for (std::int64_t i = 0; i < in; ++i) sum += x[i];
-      const T mean = sum / static_cast<T>(in);
-      for (std::int64_t i = 0; i < in; ++i) {
-        x[i] -= mean;
-        squares += x[i] * x[i];
-      }
-      inverse[r] = T(1) / std::sqrt(squares / static_cast<T>(in) + static_cast<T>(kLayerNormEpsilon));
+      const T mean = sum_of(x, in) / static_cast<T>(in);
+      for (std::int64_t i = 0; i < in; ++i) x[i] -= mean;
+      inverse[r] = T(1) / std::sqrt(dot(x, x, in) / static_cast<T>(in) + static_cast<T>(kLayerNormEpsilon));
       for (std::int64_t i = 0; i < in; ++i) x[i] *= inverse[r];
     }
     affine(tile.count, f, in, normal, weight1, bias1, pre);

@@ -32,20 +32,6 @@ struct InputStatistics {
   const T* centred;   // (inputs, statistic_rows): x - mean
 };
 
-/// sum of x * y in a fixed order that vectorises.
-template <class T>
-T dot(const T* x, const T* y, std::int64_t count) {
-  constexpr std::int64_t kLanes = 16;
-  T lane[kLanes] = {};
-  std::int64_t r = 0;
-  for (; r + kLanes <= count; r += kLanes)
-    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] += x[r + k] * y[r + k];
-  for (std::int64_t k = 0; r < count; ++r, ++k) lane[k] += x[r] * y[r];
-  T sum = T(0);
-  for (T value : lane) sum += value;
-  return sum;
-}
-
 /// sum[i] and square[i] over the rows of a (count, cols) matrix.
 template <class T>
 void column_moments(const T* x, std::int64_t count, std::int64_t cols, T* sum, T* square) {
