@@ -167,13 +167,14 @@ __global__ void __launch_bounds__(kThreads) ablation_kernel(AblationPass<T> a) {
       for (int t = static_cast<int>(threadIdx.x); t < stacked * (kAblationRows / 4) * across;
            t += static_cast<int>(blockDim.x)) {
         const int group = t / across, c = 4 * (t - group * across), r = 4 * (group % (kAblationRows / 4));
+        // Most features have one column.
         const FeatureColumns columns(a.feature_offset, begin + group / (kAblationRows / 4), a.inputs);
         Quad<T> y[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) y[i] = load_quad(pre + (r + i) * bottom_stride + c);
-        multiply_columns(change + columns.begin * kRowStride + r, kRowStride,
-                         change_weight + columns.begin * bottom_stride + c, bottom_stride, columns.end - columns.begin,
-                         y);
+        multiply_columns<1>(change + columns.begin * kRowStride + r, kRowStride,
+                            change_weight + columns.begin * bottom_stride + c, bottom_stride,
+                            columns.end - columns.begin, y);
         T slope;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {

@@ -32,7 +32,7 @@ __device__ void sum_columns(std::int64_t rows, double& first, double& second, co
   first = second = 0;
   for (std::int64_t r = warp; r < rows; r += kMomentRows) {
     T a = T(0), b = T(0);
-#pragma unroll 8
+#pragma unroll 4
     for (int k = 0; k < kRun; ++k)
       if (r + k * kWarps < rows) term(r + k * kWarps, a, b);
     first += static_cast<double>(a);

@@ -131,10 +131,10 @@ __device__ void multiply_tile(const T* a, int a_stride, const T* b, int b_stride
 }
 
 /// sum[i].v[j] += sum_r a(r, i) b(r, j), from the quads of columns that a and b point at.
-template <class T>
+template <int kUnrolled = 4, class T>
 __device__ inline void multiply_columns(const T* a, int a_stride, const T* b, int b_stride, int rows,
                                         Quad<T> (&sum)[4]) {
-#pragma unroll 4
+#pragma unroll kUnrolled
   for (int r = 0; r < rows; ++r) {
     const Quad<T> x = load_quad(a + r * a_stride), y = load_quad(b + r * b_stride);
 #pragma unroll

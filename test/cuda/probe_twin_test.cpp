@@ -123,7 +123,7 @@ TEST_CASE("cuda probe") {
       activation == Activation::relu || activation == Activation::silu ? DType::float32 : DType::float64;
   const RandomBatch batch =
       random_batch({{6, 10, 8, classes}, {6, classes}, {6, 4, 1, 3, classes}}, activation, dtype, 3);
-  compare(batch, Inputs(batch, 70, 40, classes == 2 ? 2 : 1, dtype));  // neither a multiple of a tile
+  compare(batch, Inputs(batch, 44, 35, classes == 2 ? 2 : 1, dtype));  // neither a multiple of a tile
 }
 
 TEST_CASE("cuda probe of networks that do not fit shared memory") {
@@ -134,7 +134,7 @@ TEST_CASE("cuda probe of networks that do not fit shared memory") {
 }
 
 TEST_CASE("cuda probe: outputs are optional") {
-  const RandomBatch batch = random_batch({{6, 10, 2}, {6, 3, 2}, {6, 150, 2}}, Activation::silu, DType::float32, 3);
+  const RandomBatch batch = random_batch({{6, 10, 2}, {6, 150, 2}}, Activation::silu, DType::float32, 3);
   const Inputs in(batch, 12, 9, 1, DType::float32);
   const std::vector<Tensor> all = run(Twin::cuda, batch, in);
   for (unsigned which : {0x00u, 0x01u, 0x02u, 0x04u, 0x08u, 0x10u, 0x20u, 0x40u, 0x80u}) {  // none, and each alone
