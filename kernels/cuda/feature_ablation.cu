@@ -117,7 +117,7 @@ __device__ void restore_changes(const AblationPass<T>& a, const SubjectNetwork& 
 
 /// Blocks (network, y): y walks over row tiles.
 template <class T>
-__global__ void __launch_bounds__(kThreads) ablation_kernel(AblationPass<T> a) {
+__global__ void __launch_bounds__(kThreads, 2) ablation_kernel(AblationPass<T> a) {
   const SubjectNetwork net(a.table, static_cast<int>(blockIdx.x));
   const bool gates = a.gate != nullptr;
   const AblationPlan plan = plan_ablation<T>(net, gates, nullptr);
