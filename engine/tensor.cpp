@@ -11,6 +11,7 @@ std::size_t size_of(DType dtype) {
     case DType::float32: return 4;
     case DType::float64: return 8;
     case DType::int32: return 4;
+    case DType::bfloat16: return 2;
   }
   fail("dtype", "unknown element type ", static_cast<int>(dtype));
 }
@@ -20,6 +21,7 @@ std::string to_string(DType dtype) {
     case DType::float32: return "float32";
     case DType::float64: return "float64";
     case DType::int32: return "int32";
+    case DType::bfloat16: return "bfloat16";
   }
   fail("dtype", "unknown element type ", static_cast<int>(dtype));
 }

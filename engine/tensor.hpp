@@ -7,12 +7,13 @@
 #include <memory>
 #include <string>
 
+#include "engine/bfloat16.hpp"
 #include "engine/device.hpp"
 #include "engine/error.hpp"
 
 namespace amend {
 
-enum class DType : std::uint8_t { float32, float64, int32 };
+enum class DType : std::uint8_t { float32, float64, int32, bfloat16 };
 
 std::size_t size_of(DType dtype);
 std::string to_string(DType dtype);
@@ -30,6 +31,10 @@ constexpr DType dtype_of<double>() {
 template <>
 constexpr DType dtype_of<std::int32_t>() {
   return DType::int32;
+}
+template <>
+constexpr DType dtype_of<BFloat16>() {
+  return DType::bfloat16;
 }
 
 /// Extents of a tensor, outermost first; at most four.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/block_table.hpp"
+#include "kernels/precision.hpp"
 
 namespace amend::kernels {
 
@@ -13,13 +14,14 @@ namespace amend::kernels {
 /// After Kalogeropoulos et al., arXiv 2406.10685 (bidirectional graph metanetworks), on dense blocks.
 struct EdgeUpdate {
   BlockTable table;
-  TensorView edge;        // (edges, D)
-  TensorView projection;  // (nodes, 4 D): u, v, s, t
-  TensorView weight_c;    // (D, D)
-  TensorView weight_g;    // (D, D)
-  TensorView modulation;  // (networks, 3 D): gamma, beta, alpha
-  TensorView edge_out;    // (edges, D): e'
-  TensorView aggregate;   // (nodes, 2 D): f (0 at input nodes), r (0 at output nodes)
+  TensorView edge;                           // (edges, D); in a forward pass of precision bf16 also of type bfloat16
+  TensorView projection;                     // (nodes, 4 D): u, v, s, t
+  TensorView weight_c;                       // (D, D)
+  TensorView weight_g;                       // (D, D)
+  TensorView modulation;                     // (networks, 3 D): gamma, beta, alpha
+  TensorView edge_out;                       // (edges, D): e', of the type of `edge`
+  TensorView aggregate;                      // (nodes, 2 D): f (0 at input nodes), r (0 at output nodes)
+  Precision precision = Precision::float32;  // of the products with C and G and of their gradients
 };
 AMEND_DECLARE_KERNEL(edge_update_forward, EdgeUpdate)
 

@@ -2,11 +2,14 @@
 // t_i). An edge state is read once and written once. Bytes an edge: 8 D forward, 12 D backward (read e, read and write
 // gradients), node rows excluded. Operations an edge: 4 D^2 forward (two products), 10 D^2 backward: z recomputed, two
 // for the states' gradients, two for the weights' (alpha's comes out of G's). The loops are in
-// kernels/cpu/vector/edge_update.hpp: a thread takes whole target rows of a block.
+// kernels/cpu/vector/edge_update.hpp: a thread takes whole target rows of a block. tf32 and bf16:
+// edge_update_rounded.cpp.
 #include "kernels/edge_update.hpp"
 
 #include "kernels/cpu/block_chunk.hpp"
+#include "kernels/cpu/edge_update_rounded.hpp"
 #include "kernels/cpu/vector/pack.hpp"
+#include "kernels/edge_arguments.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -130,37 +133,18 @@ void backward(const EdgeUpdateGradient& g) {
   }
 }
 
-void validate(const EdgeUpdate& a) {
-  const std::int64_t d = a.edge.extent(1);
-  const DType dtype = a.edge.dtype;
-  expect("edge_update", "edge", a.edge, {a.table.edge_count, d}, dtype);
-  expect("edge_update", "projection", a.projection, {a.table.node_count, 4 * d}, dtype);
-  expect("edge_update", "weight_c", a.weight_c, {d, d}, dtype);
-  expect("edge_update", "weight_g", a.weight_g, {d, d}, dtype);
-  expect("edge_update", "modulation", a.modulation, {a.table.network_count, 3 * d}, dtype);
-  expect("edge_update", "edge_out", a.edge_out, a.edge.shape, dtype);
-  expect("edge_update", "aggregate", a.aggregate, {a.table.node_count, 2 * d}, dtype);
-}
-
 }  // namespace
 
 void edge_update_forward(const EdgeUpdate& args, Stream) {
   validate(args);
+  if (args.precision != Precision::float32) return edge_update_rounded_forward(args);
   dispatch_float("edge_update", args.edge.dtype, [&](auto zero) { forward<decltype(zero)>(args); });
 }
 
 void edge_update_backward(const EdgeUpdateGradient& args, Stream) {
-  validate(args.forward);
-  const EdgeUpdate& a = args.forward;
-  if (args.grad_edge_out) expect("edge_update", "grad_edge_out", args.grad_edge_out, a.edge.shape, a.edge.dtype);
-  if (args.grad_aggregate)
-    expect("edge_update", "grad_aggregate", args.grad_aggregate, a.aggregate.shape, a.edge.dtype);
-  if (args.grad_edge) expect("edge_update", "grad_edge", args.grad_edge, a.edge.shape, a.edge.dtype);
-  expect("edge_update", "grad_projection", args.grad_projection, a.projection.shape, a.edge.dtype);
-  expect("edge_update", "grad_weight_c", args.grad_weight_c, a.weight_c.shape, a.edge.dtype);
-  expect("edge_update", "grad_weight_g", args.grad_weight_g, a.weight_g.shape, a.edge.dtype);
-  expect("edge_update", "grad_modulation", args.grad_modulation, a.modulation.shape, a.edge.dtype);
-  dispatch_float("edge_update", a.edge.dtype, [&](auto zero) { backward<decltype(zero)>(args); });
+  validate(args);
+  if (args.forward.precision != Precision::float32) return edge_update_rounded_backward(args);
+  dispatch_float("edge_update", args.forward.edge.dtype, [&](auto zero) { backward<decltype(zero)>(args); });
 }
 
 }  // namespace amend::kernels::cpu

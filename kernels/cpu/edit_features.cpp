@@ -55,8 +55,8 @@ struct FeatureRows {
   std::int64_t extra_stride;
 };
 
-/// `body(j, row)` for j < count: it fills the kWidth features of row j and returns its number. They are formed column by
-/// column, so that the loop over rows vectorises.
+/// `body(j, row)` for j < count: it fills the kWidth features of row j and returns its number. They are formed column
+/// by column, so that the loop over rows vectorises.
 template <std::int64_t kWidth, class T, class Body>
 [[gnu::always_inline]] inline void in_columns(std::int64_t count, FeatureRows<T> to, Body body) {
   constexpr std::int64_t kRows = 64;
@@ -202,11 +202,10 @@ void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
   for (std::int64_t o = 0; o < objectives; ++o) {
     const T* gradient = a.gradient.as<T>() + o * edges + block.edge_offset;
     const T gradient_rms = root_mean_square(gradient, count) + T(1e-9);
-    in_columns<4>(count, FeatureRows<T>{feature + 5 + 4 * o, features, step + o, objectives},
-                  [=](std::int64_t k, T* f) {
-                    return refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k],
-                                                       gradient_rms, f);
-                  });
+    in_columns<4>(
+        count, FeatureRows<T>{feature + 5 + 4 * o, features, step + o, objectives}, [=](std::int64_t k, T* f) {
+          return refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k], gradient_rms, f);
+        });
   }
 }
 

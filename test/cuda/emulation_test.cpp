@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/tensor_core.cuh"
 #include "test/support/op_run.hpp"
 
 namespace amend::kernels::emulated_cuda {
@@ -85,6 +86,32 @@ void counts_blocks_across(double* x) {
   if (threadIdx.x == 0) x[blockIdx.x] = blockIdx.x ? 2 * x[blockIdx.x - 1] : 1;
 }
 
+/// Small integers: every product and sum is exact.
+struct MatrixProduct {
+  float bf16[16][8], tf32[16][8];
+
+  static float a(int row, int k) { return static_cast<float>((3 * row + 5 * k) % 7 - 3); }
+  static float b(int k, int column) { return static_cast<float>((2 * k + 3 * column) % 5 - 2); }
+};
+
+/// 1 + a b; which lane holds what is as in the PTX manual.
+void multiply_on_tensor_cores(MatrixProduct* m) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, q = lane % 4;
+  const auto pair_a = [&](int row, int k) { return pack_bf16(m->a(row, k), m->a(row, k + 1)); };
+  const auto pair_b = [&](int k) { return pack_bf16(m->b(k, g), m->b(k + 1, g)); };
+  const std::uint32_t a16[4] = {pair_a(g, 2 * q), pair_a(g + 8, 2 * q), pair_a(g, 2 * q + 8), pair_a(g + 8, 2 * q + 8)};
+  const std::uint32_t b16[2] = {pair_b(2 * q), pair_b(2 * q + 8)};
+  const float a8[4] = {m->a(g, q), m->a(g + 8, q), m->a(g, q + 4), m->a(g + 8, q + 4)};
+  const float b8[2] = {m->b(q, g), m->b(q + 4, g)};
+  float d[4] = {1, 1, 1, 1}, e[4] = {1, 1, 1, 1};
+  multiply_bf16(d[0], d[1], d[2], d[3], a16, b16);
+  multiply_tf32(e[0], e[1], e[2], e[3], a8, b8);
+  for (int i = 0; i < 4; ++i) {
+    m->bf16[g + i / 2 * 8][2 * q + i % 2] = d[i];
+    m->tf32[g + i / 2 * 8][2 * q + i % 2] = e[i];
+  }
+}
+
 std::vector<double> run(void (*kernel)(double*), unsigned grid = 1) {
   std::vector<double> x(64);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
@@ -151,6 +178,22 @@ TEST_CASE("emulation: warp operations and sums") {
     CHECK(x[i] == down + 1000.0 * other + 1e6 * static_cast<double>(first + 7) + 1e9);
     CHECK(y[i] == 63.0 * 32.0 + 64.0);
   }
+}
+
+TEST_CASE("emulation: tensor cores multiply what the lanes hold, rounded") {
+  MatrixProduct m;
+  launch(multiply_on_tensor_cores, dim3(1), dim3(32), 0, Stream{}, &m);
+  for (int row = 0; row < 16; ++row)
+    for (int column = 0; column < 8; ++column) {
+      double bf16 = 1.0, tf32 = 1.0;
+      for (int k = 0; k < 16; ++k) bf16 += m.a(row, k) * m.b(k, column);
+      for (int k = 0; k < 8; ++k) tf32 += m.a(row, k) * m.b(k, column);
+      CHECK(m.bf16[row][column] == bf16);
+      CHECK(m.tf32[row][column] == tf32);
+    }
+  CHECK(pack_bf16(1.0f + 0x1p-8f, 1.0f + 0x1.8p-7f) == 0x3f823f80u);  // ties to even
+  CHECK(round_tf32(1.0f + 0x1p-11f) == 1.0f + 0x1p-10f);              // ties away from zero
+  CHECK(round_tf32(1.0f + 0x1.fp-12f) == 1.0f);
 }
 
 TEST_CASE("emulation: what a device would refuse") {

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "test/support/gradcheck.hpp"
 #include "test/support/op_run.hpp"
@@ -82,6 +83,86 @@ TEST_CASE("edge_update agrees with the formula, weight by weight") {
   const auto [edge, aggregate] = oracle(batch.table(), inputs);
   CHECK(test::close("edge_update", run.outputs[0], edge));
   CHECK(test::close("edge_update", run.outputs[1], aggregate));
+}
+
+/// edge_out, aggregate and the gradients of edge, projection, weight_c, weight_g and modulation, of the CPU kernels.
+std::vector<Tensor> run_kernels(const kernels::BlockTable& table, const std::vector<Tensor>& in,
+                                const std::vector<Tensor>& grads, kernels::Precision precision) {
+  std::vector<Tensor> out{Tensor(in[0].view().shape, DType::float32), Tensor(grads[1].view().shape, DType::float32)};
+  for (const Tensor& x : in) out.emplace_back(x.view().shape, DType::float32);
+  const kernels::EdgeUpdate forward{.table = table,
+                                    .edge = in[0],
+                                    .projection = in[1],
+                                    .weight_c = in[2],
+                                    .weight_g = in[3],
+                                    .modulation = in[4],
+                                    .edge_out = out[0],
+                                    .aggregate = out[1],
+                                    .precision = precision};
+  kernels::cpu::edge_update_forward(forward, Stream{});
+  kernels::cpu::edge_update_backward({.forward = forward,
+                                      .grad_edge_out = grads[0],
+                                      .grad_aggregate = grads[1],
+                                      .grad_edge = out[2],
+                                      .grad_projection = out[3],
+                                      .grad_weight_c = out[4],
+                                      .grad_weight_g = out[5],
+                                      .grad_modulation = out[6]},
+                                     Stream{});
+  return out;
+}
+
+TEST_CASE("edge_update of rounded operands stays near the exact one") {
+  const auto [precision, entry] = GENERATE(std::pair{kernels::Precision::tf32, "edge_update_tf32"},
+                                           std::pair{kernels::Precision::bf16, "edge_update_bf16"});
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float32, 3);
+  const std::int64_t d = 64;
+  std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32);
+  for (std::size_t weight : {2u, 3u}) in[weight] = test::random_tensor({d, d}, DType::float32, weight, 0.2);
+  const std::vector<Tensor> grads = random_grads(batch.table(), d, DType::float32);
+  const std::vector<Tensor> exact = run_kernels(batch.table(), in, grads, kernels::Precision::float32),
+                            rounded = run_kernels(batch.table(), in, grads, precision);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    const std::vector<double> want = test::values(exact[i]);
+    const double error = test::largest_difference(test::values(rounded[i]), want), magnitude = test::largest(want);
+    INFO("output " << i << ": error " << error / magnitude / 1.1920929e-7 << " epsilon");
+    CHECK(error <= test::tolerance(entry, DType::float32, magnitude));
+    CHECK(error >= 1e-5 * magnitude);  // something was rounded
+  }
+}
+
+TEST_CASE("edge_update: states may be stored as bf16") {
+  const RandomBatch batch = test::random_batch({{5, 7, 2}}, Activation::relu, DType::float32, 3);
+  const std::int64_t d = 8;
+  std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32);
+  const Tensor narrow = test::convert(in[0], DType::bfloat16), narrow_out(in[0].view().shape, DType::bfloat16),
+               aggregate({batch.table().node_count, 2 * d}, DType::float32);
+  in[0] = test::convert(narrow, DType::float32);
+  const kernels::EdgeUpdate args{.table = batch.table(),
+                                 .edge = narrow,
+                                 .projection = in[1],
+                                 .weight_c = in[2],
+                                 .weight_g = in[3],
+                                 .modulation = in[4],
+                                 .edge_out = narrow_out,
+                                 .aggregate = aggregate,
+                                 .precision = kernels::Precision::bf16};
+  kernels::cpu::edge_update_forward(args, Stream{});
+  const std::vector<Tensor> wide =
+      run_kernels(batch.table(), in, random_grads(batch.table(), d, DType::float32), kernels::Precision::bf16);
+  CHECK(test::same_bits(narrow_out, test::convert(wide[0], DType::bfloat16)));
+  CHECK(test::same_bits(aggregate, wide[1]));
+
+  const auto error_of_forward = [&](kernels::EdgeUpdate changed) {
+    return test::error_of([&] { kernels::cpu::edge_update_forward(changed, Stream{}); });
+  };
+  kernels::EdgeUpdate changed = args;
+  changed.precision = kernels::Precision::float32;
+  CHECK_THAT(error_of_forward(changed), Catch::Contains("expected precision bf16 with bfloat16 edges"));
+  kernels::EdgeUpdateGradient gradient;
+  gradient.forward = args;
+  CHECK_THAT(test::error_of([&] { kernels::cpu::edge_update_backward(gradient, Stream{}); }),
+             Catch::Contains("expected float32 edges in a backward pass"));
 }
 
 TEST_CASE("edge_update has the gradients of finite differences") {

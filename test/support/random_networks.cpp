@@ -55,6 +55,7 @@ Tensor make_tensor(Shape shape, DType dtype, const std::vector<double>& elements
       case DType::float32: result.as<float>()[i] = static_cast<float>(elements[i]); break;
       case DType::float64: result.as<double>()[i] = elements[i]; break;
       case DType::int32: result.as<std::int32_t>()[i] = static_cast<std::int32_t>(elements[i]); break;
+      case DType::bfloat16: result.as<BFloat16>()[i] = BFloat16(static_cast<float>(elements[i])); break;
     }
   return result;
 }
@@ -80,6 +81,7 @@ std::vector<double> values(const TensorView& x) {
       case DType::float32: result[i] = double{x.as<float>()[i]}; break;
       case DType::float64: result[i] = x.as<double>()[i]; break;
       case DType::int32: result[i] = x.as<std::int32_t>()[i]; break;
+      case DType::bfloat16: result[i] = double{static_cast<float>(x.as<BFloat16>()[i])}; break;
     }
   return result;
 }

@@ -31,7 +31,7 @@ RandomBatch random_batch(const std::vector<std::vector<int>>& widths, Activation
 Tensor random_tensor(Shape shape, DType dtype, std::uint64_t seed, double scale = 1.0, double shift = 0.0);
 /// Integers in {0, ..., bound - 1}.
 Tensor random_integers(Shape shape, std::int32_t bound, std::uint64_t seed);
-/// A copy with another element type, float32 or float64.
+/// A copy with another element type.
 Tensor convert(const TensorView& x, DType dtype);
 
 /// The elements as double, whatever the type.

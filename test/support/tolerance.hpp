@@ -36,7 +36,18 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"gradient_norm", 16},
     // Message layers: products of 8 to 64 terms, a layer norm, means over up to 90 rows.
     {"edge_update", 256},
+    // Operands rounded to 11 (8) bits are off by up to 2^12 (2^15) epsilon each.
+    {"edge_update_tf32", 16384},
+    {"edge_update_bf16", 131072},
+    // Twins round alike, but an operand that lies on a boundary may fall to either side: one term of a sum is off by
+    // 2^13 (2^16) epsilon then.
+    {"edge_update_tf32 twins", 4096},
+    {"edge_update_bf16 twins", 32768},
     {"node_update", 256},
+    // Two layers, each with the errors of the three kernels; states that are stored as bf16 may be a unit apart, 2^15
+    // epsilon.
+    {"message_layers", 1024},
+    {"message_layers bf16", 65536},
     {"edit_head", 128},
     // One product and one sum an element; weight gradients sum over all rows.
     {"linear", 128},

@@ -15,11 +15,9 @@ enum class Twin { cpu, cuda };
 
 /// A tensor that nobody has written: NaN.
 inline Tensor unset(Shape shape, DType dtype) {
-  Tensor result(shape, dtype);
-  for (std::int64_t i = 0; i < result.count(); ++i)
-    dtype == DType::float32 ? static_cast<void>(result.as<float>()[i] = std::numeric_limits<float>::quiet_NaN())
-                            : static_cast<void>(result.as<double>()[i] = std::numeric_limits<double>::quiet_NaN());
-  return result;
+  return make_tensor(
+      shape, dtype,
+      std::vector<double>(static_cast<std::size_t>(shape.count()), std::numeric_limits<double>::quiet_NaN()));
 }
 
 /// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU, emulated, and emulated with another schedule:

@@ -141,9 +141,13 @@ template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream, Args... args) {
   test::emulation::run(grid, block, shared_bytes, [&] { kernel(static_cast<Parameters>(args)...); });
 }
+/// That of sm_80.
+inline std::size_t max_shared_bytes(Stream) { return 163 << 10; }
 template <class T>
 T* workspace(Stream, std::int64_t count) {
   return static_cast<T*>(test::emulation::workspace(static_cast<std::size_t>(count) * sizeof(T)));
 }
 
 }  // namespace amend::kernels::emulated_cuda
+
+#include "test/support/cuda_emulation/tensor_core.hpp"

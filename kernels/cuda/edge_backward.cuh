@@ -1,0 +1,335 @@
+#pragma once
+
+// The backward kernel of the message layer. With out = grad e' and the gradients of f and r:
+//
+//   grad g  = (alpha out) G + grad f_i s_j / cols + grad r_j t_i / rows          grad alpha = sum out (G g)
+//   pre     = grad g silu'(gamma x + beta)         grad gamma = sum pre x        grad beta  = sum pre
+//   grad z  = layer norm's gradient of pre gamma   grad u, v  = sums of grad z   grad e    += out + grad z C
+//   grad s  = sum grad f_i g / cols                grad t     = sum grad r_j g / rows
+//   grad C += sum grad z e^T                       grad G    += sum (alpha out) g^T
+
+#include "kernels/cuda/edge_forward.cuh"
+
+namespace amend::kernels::AMEND_CUDA_TWIN {
+
+template <class T, int D, Precision P>
+struct EdgeBackward {
+  EdgeForward<T, T, D, P> forward;
+  const T *grad_edge_out, *grad_aggregate;  // or null
+  T *grad_edge, *grad_projection;           // grad_edge or null
+  T* weight_partial;                        // (thread blocks, 2, D, D): of C and G
+  T* modulation_partial;                    // (items, 3 D)
+};
+
+template <class T, int D, Precision P>
+struct EdgeBackwardPass {
+  using Product = EdgeProduct<T, D, P>;
+  using Word = typename Product::Word;
+  using Matrices = BlockMatrices<T, D, P, kEdgeMatrices>;
+  // What does not fit the registers of a thread: column sums in shared memory where there is room; the sums of the
+  // weights' gradients, and the normalised state while the products around g run, in memory.
+  static constexpr bool kColumnsInMemory = D >= 64, kColumnsShared = D == 64 && sizeof(typename Product::Stored) == 2,
+                        kWeightsInMemory = D > (Product::kFromTile ? 32 : 64), kNormalInMemory = D > 64;
+  static constexpr int kColumnSums = D;  // of a thread: v and s of two slots
+  __device__ static constexpr int column(int which, int half, int c) { return which * D / 2 + half * D / 4 + c; }
+  static constexpr int kKeptColumns = kColumnsInMemory && !kColumnsShared ? kColumnSums : 0;
+  static constexpr int kKeptWeights = kWeightsInMemory ? Product::kSums : 0;
+  static constexpr int kKeptNormal = kNormalInMemory ? D / 2 : 0;
+  static constexpr int kKept = kKeptColumns + 2 * kKeptWeights + kKeptNormal;
+  static constexpr std::size_t kTileBytes = 2 * sizeof(Word) * Product::kTileWords,
+                               kColumnBytes = sizeof(T) * RowTile<T, D>::kElements;
+
+  struct Shared {
+    alignas(16) unsigned char tiles[kTileBytes > kColumnBytes ? kTileBytes : kColumnBytes];  // two; then column sums
+    T row_sums[2][kEdgeWarps * D];                                                           // gradients of u and t
+    T network_sums[3][kEdgeWarps * D];                                                       // of gamma, beta, alpha
+    T modulation[3 * D];
+    T columns[kColumnsShared ? kColumnSums * kThreads : 1];
+  };
+  static constexpr std::size_t kSharedBytes = Matrices::kBytes + sizeof(Shared);
+};
+
+/// sums += the outer products of two tiles; many sums are done in several passes over the tiles.
+template <class Product, class T, class Sums, class Word>
+__device__ __forceinline__ void add_outer_products(const Word* a, const Word* b, int warps, Sums& sums) {
+  constexpr int kPassSums = Product::kSums / Product::kPasses;
+#pragma unroll 1
+  for (int pass = 0; pass < Product::kPasses; ++pass) {
+    T sum[kPassSums];
+#pragma unroll
+    for (int i = 0; i < kPassSums; ++i) sum[i] = sums[pass * kPassSums + i];
+    Product::add_outer(a, b, warps, pass, sum);
+#pragma unroll
+    for (int i = 0; i < kPassSums; ++i) sums[pass * kPassSums + i] = sum[i];
+  }
+}
+
+/// sum[k] += the sum over the warp's slots of term(half, c), spread over the lanes.
+template <int D, class T, class Term>
+__device__ __forceinline__ void add_network(T* sum, const Term& term) {
+  Channels<T, D> value;
+#pragma unroll
+  for (int c = 0; c < D / 4; ++c) value[c] = term(0, c) + term(1, c);
+  SpreadSum<D>::run(value);
+#pragma unroll
+  for (int k = 0; k < SpreadSum<D>::kKept; ++k) sum[k] += value[k];
+}
+
+template <class T, int D, Precision P>
+__global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeBackward<T, D, P> a) {
+  using Pass = EdgeBackwardPass<T, D, P>;
+  using Product = EdgeProduct<T, D, P>;
+  using Word = typename Product::Word;
+  using Spread = SpreadSum<D>;
+  constexpr int kEach = D / 4;
+  const EdgeForward<T, T, D, P>& in = a.forward;
+  unsigned char* memory = dynamic_shared_memory<unsigned char>();
+  const typename Pass::Matrices matrix(in.matrices, memory);
+  typename Pass::Shared& shared = *reinterpret_cast<typename Pass::Shared*>(memory + Pass::Matrices::kBytes);
+  Word *tile0 = reinterpret_cast<Word*>(shared.tiles), *tile1 = tile0 + Product::kTileWords;
+  const LanePlace at;
+  T* kept = in.kept + std::int64_t{blockIdx.x} * Pass::kKept * kThreads;
+  KeptSums<T, Pass::kColumnSums, Pass::kColumnsInMemory> column(Pass::kColumnsShared ? shared.columns
+                                                                                     : kept);  // of v, s
+  KeptSums<T, Product::kSums, Pass::kWeightsInMemory> weight_c(kept + Pass::kKeptColumns * kThreads),
+      weight_g(kept + (Pass::kKeptColumns + Pass::kKeptWeights) * kThreads);
+  KeptSums<T, D / 2, Pass::kNormalInMemory> kept_normal(kept +
+                                                        (Pass::kKeptColumns + 2 * Pass::kKeptWeights) * kThreads);
+#pragma unroll
+  for (int i = 0; i < Product::kSums; ++i) weight_c[i] = weight_g[i] = T(0);
+  const std::int32_t items = in.plan.item_first[in.table.block_count];
+  for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
+       index += static_cast<std::int32_t>(gridDim.x)) {
+    const EdgeItem item = edge_item(in.table, in.plan, index);
+    const SlotLayout layout(item.cols);
+    const T per_row = T(1) / static_cast<T>(item.block.cols), per_col = T(1) / static_cast<T>(item.block.rows);
+    __syncthreads();  // the item before is done with the shared memory
+    for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads)
+      shared.modulation[i] = in.modulation[std::int64_t{item.block.network} * 3 * D + i];
+    __syncthreads();
+    // The gradients of u (which = 0) and t (1) of a row.
+    const auto write_row = [&](int which, std::int32_t row, int channel, T sum) {
+      if (item.row_partial < 0)
+        a.grad_projection[item.target(row) * 4 * D + 3 * which * D + channel] += sum;
+      else
+        in.row_partial[(item.row_partial + row) * 2 * D + which * D + channel] = sum;
+    };
+#pragma unroll
+    for (int i = 0; i < Pass::kColumnSums; ++i) column[i] = T(0);
+    T gamma_sum[Spread::kKept] = {}, beta_sum[Spread::kKept] = {}, alpha_sum[Spread::kKept] = {};
+    for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows) {
+      const bool active = at.warp < layout.active_warps;
+      Tile<T, D> normal = {}, grad = {};
+      T inverse[2] = {};
+      if (active) {
+        Tile<T, D> value = {};  // e, then g, then grad e'
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const SlotPlace slot(item, layout, at, half, first_row);
+          if (!slot.inside) continue;
+          read_channels<D>(in.edge + slot.edge * D, at.q, [&](int c, T e) { value[half][c] = e; });
+          read_channels<D>(in.projection + slot.target * 4 * D, at.q, [&](int c, T u) { normal[half][c] = u; });
+          read_channels<D>(in.projection + slot.source * 4 * D + D, at.q, [&](int c, T v) { normal[half][c] += v; });
+        }
+        if constexpr (Product::kFromTile) {
+          Product::put(tile0, at, value);
+          __syncwarp();
+        }
+        Product::multiply(tile0, at, value, matrix[kToState], normal);
+        if constexpr (Product::kFromTile) __syncwarp();
+        inverse[0] = normalise<D>(normal[0]);
+        inverse[1] = normalise<D>(normal[1]);
+#pragma unroll
+        for (int c = 0; c < kEach; ++c) {
+          kept_normal[c] = normal[0][c];
+          kept_normal[kEach + c] = normal[1][c];
+        }
+        if (a.grad_edge_out) {
+          read_channels<D>(shared.modulation, at.q, [&](int c, T gamma) {
+            value[0][c] = normal[0][c] * gamma;
+            value[1][c] = normal[1][c] * gamma;
+          });
+          read_channels<D>(shared.modulation + D, at.q, [&](int c, T beta) {
+            value[0][c] = silu(value[0][c] + beta);
+            value[1][c] = silu(value[1][c] + beta);
+          });
+          Product::put(tile0, at, value);
+          Tile<T, D>& update = grad;  // until the gradient is formed
+          if constexpr (Product::kFromTile) __syncwarp();
+          Product::multiply(tile0, at, value, matrix[kToUpdate], update);
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const SlotPlace slot(item, layout, at, half, first_row);
+#pragma unroll
+            for (int c = 0; c < kEach; ++c) value[half][c] = T(0);
+            if (slot.inside)
+              read_channels<D>(a.grad_edge_out + slot.edge * D, at.q, [&](int c, T out) { value[half][c] = out; });
+          }
+          add_network<D>(alpha_sum, [&](int half, int c) { return value[half][c] * update[half][c]; });
+          read_channels<D>(shared.modulation + 2 * D, at.q, [&](int c, T alpha) {
+            value[0][c] *= alpha;
+            value[1][c] *= alpha;
+            grad[0][c] = grad[1][c] = T(0);
+          });
+          Product::put(tile1, at, value);
+          if constexpr (Product::kFromTile) __syncwarp();
+          Product::multiply(tile1, at, value, matrix[kFromUpdate], grad);
+        }
+      }
+      if (a.grad_edge_out) {
+        __syncthreads();
+        add_outer_products<Product, T>(tile1, tile0, layout.active_warps, weight_g);
+        __syncthreads();
+      }
+      if (active) {
+#pragma unroll
+        for (int c = 0; c < kEach; ++c) {
+          normal[0][c] = kept_normal[c];
+          normal[1][c] = kept_normal[kEach + c];
+        }
+        // Gradients of g, t and s; then `grad` is that of gamma x + beta.
+        {
+          RowSum<T, D> row;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const SlotPlace slot(item, layout, at, half, first_row);
+            row.begin(layout, half);
+            const bool aggregates = a.grad_aggregate && slot.inside;
+#pragma unroll
+            for (int i = 0; i < kEach / 4; ++i) {
+              const auto four = [&](const T* from) {
+                return *reinterpret_cast<const Four<T>*>(from + 16 * i + 4 * at.q);
+              };
+              const Four<T> gamma = four(shared.modulation), beta = four(shared.modulation + D);
+              Four<T> gate;
+#pragma unroll
+              for (int j = 0; j < 4; ++j) gate.value[j] = normal[half][4 * i + j] * gamma.value[j] + beta.value[j];
+              if (aggregates) {
+                const Four<T> to_row = four(a.grad_aggregate + slot.target * 2 * D),
+                              to_column = four(a.grad_aggregate + slot.source * 2 * D + D),
+                              of_source = four(in.projection + slot.source * 4 * D + 2 * D),
+                              of_target = four(in.projection + slot.target * 4 * D + 3 * D);
+#pragma unroll
+                for (int j = 0; j < 4; ++j) {
+                  const int c = 4 * i + j;
+                  const T g = silu(gate.value[j]), of_row = per_row * to_row.value[j],
+                          col = per_col * to_column.value[j];
+                  grad[half][c] += of_row * of_source.value[j] + col * of_target.value[j];
+                  column[Pass::column(1, half, c)] += of_row * g;
+                  row.value[c] += col * g;
+                }
+              }
+#pragma unroll
+              for (int j = 0; j < 4; ++j) grad[half][4 * i + j] *= silu_slope(gate.value[j]);
+            }
+            if (a.grad_aggregate)
+              row.end(layout, at, half, shared.row_sums[1], [&](int, int c, T sum) {
+                if (slot.row < item.rows) write_row(1, slot.row, at.channel(c), sum);
+              });
+          }
+        }
+        add_network<D>(beta_sum, [&](int half, int c) { return grad[half][c]; });
+        add_network<D>(gamma_sum, [&](int half, int c) { return grad[half][c] * normal[half][c]; });
+        // The layer norm's gradient: from here on `grad` is that of z.
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          T sum = T(0), dot = T(0);
+          read_channels<D>(shared.modulation, at.q, [&](int c, T gamma) {
+            grad[half][c] *= gamma;
+            sum += grad[half][c];
+            dot += grad[half][c] * normal[half][c];
+          });
+          const T mean = slot_sum(sum) / static_cast<T>(D), slope = slot_sum(dot) / static_cast<T>(D);
+#pragma unroll
+          for (int c = 0; c < kEach; ++c) {
+            grad[half][c] = (grad[half][c] - mean - normal[half][c] * slope) * inverse[half];
+            column[Pass::column(0, half, c)] += grad[half][c];
+          }
+        }
+        Product::put(tile0, at, grad);
+        Tile<T, D>& edge = normal;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const SlotPlace slot(item, layout, at, half, first_row);
+#pragma unroll
+          for (int c = 0; c < kEach; ++c) edge[half][c] = T(0);
+          if (slot.inside)
+            read_channels<D>(in.edge + slot.edge * D, at.q, [&](int c, T value) { edge[half][c] = value; });
+        }
+        Product::put(tile1, at, edge);
+        if (a.grad_edge) {
+          Tile<T, D>& back = edge;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const SlotPlace slot(item, layout, at, half, first_row);
+            if (!slot.inside) continue;
+            read_channels<D>(a.grad_edge + slot.edge * D, at.q, [&](int c, T value) { back[half][c] = value; });
+            if (a.grad_edge_out)
+              read_channels<D>(a.grad_edge_out + slot.edge * D, at.q, [&](int c, T value) { back[half][c] += value; });
+          }
+          if constexpr (Product::kFromTile) __syncwarp();
+          Product::multiply(tile0, at, grad, matrix[kFromState], back);
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const SlotPlace slot(item, layout, at, half, first_row);
+            if (slot.inside) write_channels<D>(a.grad_edge + slot.edge * D, at.q, [&](int c) { return back[half][c]; });
+          }
+        }
+        RowSum<T, D> row;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const SlotPlace slot(item, layout, at, half, first_row);
+          row.begin(layout, half);
+#pragma unroll
+          for (int c = 0; c < kEach; ++c) row.value[c] += grad[half][c];
+          row.end(layout, at, half, shared.row_sums[0], [&](int, int c, T sum) {
+            if (slot.row < item.rows) write_row(0, slot.row, at.channel(c), sum);
+          });
+        }
+      }
+      __syncthreads();
+      add_outer_products<Product, T>(tile0, tile1, layout.active_warps, weight_c);
+      for (int which = 0; which < (a.grad_aggregate ? 2 : 1); ++which)
+        add_warps<D>(layout, shared.row_sums[which], [&](int row, int channel, T sum) {
+          if (first_row + row < item.rows) write_row(which, first_row + row, channel, sum);
+        });
+      __syncthreads();
+    }
+    T* columns = reinterpret_cast<T*>(shared.tiles);
+    for (int which = 0; which < (a.grad_aggregate ? 2 : 1); ++which) {
+      if (which > 0) __syncthreads();
+      add_columns<D>(
+          item, layout, at, columns, [&](int half, int c) { return column[Pass::column(which, half, c)]; },
+          [&](int col, int channel, T sum) {
+            if (item.column_partial < 0)
+              a.grad_projection[item.source(col) * 4 * D + (1 + which) * D + channel] += sum;
+            else
+              in.column_partial[(item.column_partial + col) * 2 * D + which * D + channel] = sum;
+          });
+    }
+    if (at.warp < layout.active_warps && Spread::writes(at.g))
+#pragma unroll
+      for (int k = 0; k < Spread::kKept; ++k) {
+        const int place = at.warp * D + at.channel(Spread::first(at.g) + k);
+        shared.network_sums[0][place] = gamma_sum[k];
+        shared.network_sums[1][place] = beta_sum[k];
+        shared.network_sums[2][place] = alpha_sum[k];
+      }
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads) {
+      T sum = T(0);
+      for (int warp = 0; warp < layout.active_warps; ++warp) sum += shared.network_sums[i / D][warp * D + i % D];
+      a.modulation_partial[std::int64_t{index} * 3 * D + i] = sum;
+    }
+  }
+  T* partial = a.weight_partial + std::int64_t{blockIdx.x} * 2 * D * D;
+#pragma unroll
+  for (int i = 0; i < Product::kSums; ++i) {
+    int row, col;
+    if (!Product::place_of_sum(i, &row, &col)) continue;
+    partial[row * D + col] = weight_c[i];
+    partial[D * D + row * D + col] = weight_g[i];
+  }
+}
+
+}  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -1,0 +1,188 @@
+#pragma once
+
+// All layers of a network by one thread block, which keeps the states of its edges in shared memory. Sums are formed in
+// the order of the layers' own kernels: a network's bits are the same whether it runs here or layer by layer, as it
+// must when a larger one joins its batch.
+
+#include "kernels/cuda/edge_forward.cuh"
+#include "kernels/message_layers.hpp"
+
+#ifdef __CUDACC__
+
+namespace amend::kernels::cuda {
+
+/// The shared memory that a thread block can have on the stream's device.
+inline std::size_t max_shared_bytes(Stream stream) {
+  int bytes = 0;
+  AMEND_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, stream.device().index));
+  return static_cast<std::size_t>(bytes);
+}
+
+}  // namespace amend::kernels::cuda
+
+#endif
+
+namespace amend::kernels::AMEND_CUDA_TWIN {
+
+/// A layer on the device; products of nodes read their weights transposed, (in, out).
+template <class T, int D, Precision P>
+struct ChipLayer {
+  const typename EdgeProduct<T, D, P>::Stored* matrices;
+  const T *modulation, *projection_weight, *projection_bias, *weight1, *bias1, *weight2, *bias2, *alpha;
+};
+
+template <class S, class T, int D, Precision P>
+struct ChipLayers {
+  BlockTable table;
+  ChipLayer<T, D, P> layer[kMaxMessageLayers];
+  std::int32_t layers;
+  std::int32_t h, p, f;
+  const S* edge;
+  const T *node, *condition;
+  S* edge_out;
+  T *node_out, *projection, *aggregate;
+
+  __device__ std::int32_t inputs() const { return h + 2 * D + p; }
+};
+
+/// Nodes that a thread block does at a time, and those of them whose sums a thread forms at a time.
+inline constexpr int kChipNodes = 16, kChipEach = 8;
+
+/// Bytes of shared memory behind the edge states: what an item needs, or the rows of kChipNodes nodes.
+template <class T, int D, Precision P>
+std::size_t chip_work_bytes(std::int64_t inputs, std::int64_t hidden) {
+  const std::size_t edges = EdgeForwardShared<T, D, P>::Matrices::kBytes + sizeof(EdgeForwardShared<T, D, P>),
+                    nodes = sizeof(T) * kChipNodes * static_cast<std::size_t>(inputs + hidden);
+  return edges > nodes ? edges : nodes;
+}
+
+/// write(row, o, bias[o] + sum_i x[row, i] weight[i, o]) for the kChipNodes rows of x, in shared memory.
+template <class T, class Write>
+__device__ __forceinline__ void chip_product(const T* x, std::int32_t in, const T* weight, const T* bias,
+                                             std::int32_t out, const Write& write) {
+  for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < out * (kChipNodes / kChipEach); i += kThreads) {
+    const std::int32_t o = i % out, first = i / out * kChipEach;
+    T sum[kChipEach];
+#pragma unroll
+    for (int row = 0; row < kChipEach; ++row) sum[row] = T(0);
+    for (std::int32_t k = 0; k < in; ++k) {
+      const T w = weight[std::int64_t{k} * out + o];
+#pragma unroll
+      for (int row = 0; row < kChipEach; ++row) sum[row] += x[(first + row) * in + k] * w;
+    }
+#pragma unroll
+    for (int row = 0; row < kChipEach; ++row) write(first + row, o, bias[o] + sum[row]);
+  }
+}
+
+/// projection = W x + b of the network's nodes.
+template <class S, class T, int D, Precision P>
+__device__ void chip_project(const ChipLayers<S, T, D, P>& a, const ChipLayer<T, D, P>& layer, const Network& network,
+                             const T* node, T* rows) {
+  for (std::int32_t base = 0; base < network.node_count; base += kChipNodes) {
+    const std::int64_t first = network.node_offset + base;
+    __syncthreads();
+    for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < kChipNodes * a.h; i += kThreads)
+      rows[i] = base + i / a.h < network.node_count ? node[first * a.h + i] : T(0);
+    __syncthreads();
+    chip_product(rows, a.h, layer.projection_weight, layer.projection_bias, 4 * D,
+                 [&](std::int32_t row, std::int32_t o, T sum) {
+                   if (base + row < network.node_count) a.projection[(first + row) * 4 * D + o] = sum;
+                 });
+  }
+}
+
+/// node_out = x + alpha mlp(layer_norm[x, f, r, c]) of the network's nodes; a warp normalises a row.
+template <class S, class T, int D, Precision P>
+__device__ void chip_update_nodes(const ChipLayers<S, T, D, P>& a, const ChipLayer<T, D, P>& layer, std::int64_t index,
+                                  const Network& network, const T* node, T* rows) {
+  const std::int32_t in = a.inputs(), lane = static_cast<std::int32_t>(threadIdx.x) % kWarp;
+  T* hidden = rows + kChipNodes * in;
+  for (std::int32_t base = 0; base < network.node_count; base += kChipNodes) {
+    const std::int64_t first = network.node_offset + base;
+    __syncthreads();
+    for (std::int32_t row = static_cast<std::int32_t>(threadIdx.x) / kWarp; row < kChipNodes; row += kEdgeWarps) {
+      T* x = rows + row * in;
+      const bool inside = base + row < network.node_count;
+      T sum = T(0), squares = T(0);
+      for (std::int32_t i = lane; i < in; i += kWarp) {
+        x[i] = !inside           ? T(0)
+               : i < a.h         ? node[(first + row) * a.h + i]
+               : i < a.h + 2 * D ? a.aggregate[(first + row) * 2 * D + i - a.h]
+                                 : a.condition[index * a.p + i - a.h - 2 * D];
+        sum += x[i];
+      }
+      const T mean = warp_sum(sum) / static_cast<T>(in);
+      for (std::int32_t i = lane; i < in; i += kWarp) {
+        x[i] -= mean;
+        squares += x[i] * x[i];
+      }
+      const T inverse = T(1) / std::sqrt(warp_sum(squares) / static_cast<T>(in) + static_cast<T>(kEdgeNormEpsilon));
+      for (std::int32_t i = lane; i < in; i += kWarp) x[i] *= inverse;
+    }
+    __syncthreads();
+    chip_product(rows, in, layer.weight1, layer.bias1, a.f,
+                 [&](std::int32_t row, std::int32_t o, T sum) { hidden[row * a.f + o] = silu(sum); });
+    __syncthreads();
+    chip_product(hidden, a.f, layer.weight2, layer.bias2, a.h, [&](std::int32_t row, std::int32_t o, T sum) {
+      if (base + row >= network.node_count) return;
+      const std::int64_t at = (first + row) * a.h + o;
+      a.node_out[at] = node[at] + layer.alpha[index * a.h + o] * sum;
+    });
+  }
+}
+
+/// One thread block a network. Projections and aggregates, small beside the edges, go through memory: the block alone
+/// reads what it wrote, a barrier later.
+template <class S, class T, int D, Precision P>
+__global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<S, T, D, P> a) {
+  using Shared = EdgeForwardShared<T, D, P>;
+  const std::int64_t index = blockIdx.x;
+  const Network network = a.table.network[index];
+  S* edges = dynamic_shared_memory<S>();  // (edges of the network, D)
+  unsigned char* work = reinterpret_cast<unsigned char*>(edges + std::int64_t{network.edge_count} * D);
+  Shared& shared = *reinterpret_cast<Shared*>(work + Shared::Matrices::kBytes);
+  const LanePlace at;
+  const auto copy = [&](const S* from, S* to) {
+    const auto* source = reinterpret_cast<const Four<S>*>(from);
+    auto* target = reinterpret_cast<Four<S>*>(to);
+    for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < network.edge_count * (D / 4); i += kThreads)
+      target[i] = source[i];
+  };
+  copy(a.edge + network.edge_offset * D, edges);
+  const T* node = a.node;
+  for (std::int32_t l = 0; l < a.layers; ++l) {
+    const ChipLayer<T, D, P>& layer = a.layer[l];
+    chip_project(a, layer, network, node, reinterpret_cast<T*>(work));
+    __syncthreads();
+    const typename Shared::Matrices matrix(layer.matrices, work);
+    for (std::int32_t b = network.first_block; b < network.first_block + network.block_count; ++b) {
+      const BlockCut cut = cut_block(a.table.block[b].rows, a.table.block[b].cols);
+      for (std::int32_t local = 0; local < cut.parts * cut.stripes; ++local) {
+        const EdgeItem item = edge_item(a.table, b, local);
+        static_assert(!forward_columns_in_memory<T, D, P>());
+        KeptSums<T, D / 2, false> column(nullptr);
+        // The items of a block follow each other: later ones add to the sums of the first.
+        edge_item_forward<false, S, T, D, P>(
+            item, at, edges, edges, network.edge_offset, a.projection, layer.modulation, matrix, shared, column,
+            [&](std::int32_t row, int channel, T sum) {
+              T& f = a.aggregate[item.target(row) * 2 * D + channel];
+              if (item.first_col > 0) sum += f;
+              f = item.first_col + item.cols == item.block.cols ? sum / static_cast<T>(item.block.cols) : sum;
+            },
+            [&](std::int32_t col, int channel, T sum) {
+              T& r = a.aggregate[item.source(col) * 2 * D + D + channel];
+              if (item.first_row > 0) sum += r;
+              r = item.first_row + item.rows == item.block.rows ? sum / static_cast<T>(item.block.rows) : sum;
+            });
+        zero_ends<D>(item, a.aggregate);
+      }
+    }
+    chip_update_nodes(a, layer, index, network, node, reinterpret_cast<T*>(work));
+    node = a.node_out;
+  }
+  __syncthreads();
+  copy(edges, a.edge_out + network.edge_offset * D);
+}
+
+}  // namespace amend::kernels::AMEND_CUDA_TWIN
