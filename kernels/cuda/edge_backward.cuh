@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
     for (int i = 0; i < Pass::kColumnSums; ++i) column[i] = T(0);
     T gamma_sum[Spread::kKept] = {}, beta_sum[Spread::kKept] = {}, alpha_sum[Spread::kKept] = {};
     for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows) {
-      const bool active = at.warp < layout.active_warps;
+      const std::int32_t busy = layout.busy_warps(item.rows - first_row);
+      const bool active = at.warp < busy;
       Tile<T, D> normal = {}, grad = {};
       T inverse[2] = {};
       if (active) {
@@ -178,7 +179,7 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
       }
       if (a.grad_edge_out) {
         __syncthreads();
-        add_outer_products<Product, T>(tile1, tile0, layout.active_warps, weight_g);
+        add_outer_products<Product, T>(tile1, tile0, busy, weight_g);
         __syncthreads();
       }
       if (active) {
@@ -288,7 +289,7 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
         }
       }
       __syncthreads();
-      add_outer_products<Product, T>(tile0, tile1, layout.active_warps, weight_c);
+      add_outer_products<Product, T>(tile0, tile1, busy, weight_c);
       for (int which = 0; which < (a.grad_aggregate ? 2 : 1); ++which)
         add_warps<D>(layout, shared.row_sums[which], [&](int row, int channel, T sum) {
           if (first_row + row < item.rows) write_row(which, first_row + row, channel, sum);

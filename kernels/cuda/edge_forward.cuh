@@ -55,7 +55,7 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
   for (int i = 0; i < D / 2; ++i) column[i] = T(0);
   int buffer = 0;
   for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows, buffer ^= 1) {
-    if (at.warp < layout.active_warps) {
+    if (at.warp < layout.busy_warps(item.rows - first_row)) {
       Tile<T, D> gate = {}, value = {};  // value: e, then the update
 #pragma unroll
       for (int half = 0; half < 2; ++half) {

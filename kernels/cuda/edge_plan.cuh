@@ -161,6 +161,11 @@ struct SlotLayout {
     round_rows = warp_rows * (kSlots / across);
     active_warps = tiles * warp_rows;
   }
+  /// The warps that have an edge in a round with `left` rows of the item left; the others have nothing to do.
+  __device__ std::int32_t busy_warps(std::int32_t left) const {
+    const std::int32_t each = kSlots / across, needed = (left + each - 1) / each;
+    return tiles * (needed < warp_rows ? needed : warp_rows);
+  }
   /// Row of the round and column of the item of a slot of a warp.
   __device__ std::int32_t row(std::int32_t warp, std::int32_t slot) const {
     return warp / tiles * (kSlots / across) + slot / across;

@@ -11,8 +11,8 @@ AMEND_TWINS(edge_update_backward, EdgeUpdateGradient)
 namespace amend::test {
 namespace {
 
-/// Rows and columns that do not fill a warp's tile, one that spans the warps, and one column more.
-const std::vector<std::vector<int>> kShapes = {{5, 1, 1, 2}, {5, 2}, {5, 7, 4, 3, 2}, {5, 3, 19, 2}, {5, 6, 2}};
+/// Blocks of one weight, narrower than a warp's tile, wider than one, and with rows for several rounds.
+const std::vector<std::vector<int>> kShapes = {{5, 1, 2}, {5, 19, 5, 2}, {5, 2}};
 
 /// Which optional arguments a pass is given.
 struct Given {
@@ -82,14 +82,13 @@ const char* entry_of(kernels::Precision precision) {
 }
 
 TEST_CASE("cuda edge_update") {
-  const auto [dtype, precision] = GENERATE(
-      std::pair{DType::float32, kernels::Precision::float32}, std::pair{DType::float64, kernels::Precision::float32},
-      std::pair{DType::float32, kernels::Precision::tf32}, std::pair{DType::float32, kernels::Precision::bf16});
+  const DType dtype = DType::float32;
+  const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::bf16);
   const std::int64_t d = 16;
   const RandomBatch batch = random_batch(kShapes, Activation::relu, dtype, 1);
   const std::vector<Tensor> got =
       compare_twins(entry_of(precision), Pass{batch.table(), batch.table(), d, dtype, {}, precision});
-  for (std::size_t n : {0u, 2u, 3u}) {  // the same bits alone
+  for (std::size_t n : {0u, 1u}) {  // the same bits alone
     const kernels::Network& network = batch.table().network[n];
     const RandomBatch alone = make_batch({batch.networks[n]}, dtype);
     const auto own_network = static_cast<std::int64_t>(n);
@@ -103,22 +102,36 @@ TEST_CASE("cuda edge_update") {
   }
 }
 
+/// Within the tolerance of the CPU; one schedule, where what it shuffles is what another test has.
+void compare_once(const char* entry, const Pass& pass) {
+  const std::vector<Tensor> expected = pass(Twin::cpu), got = pass(Twin::cuda);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("output " << i);
+    CHECK(close(entry, got[i], values(expected[i])));
+  }
+}
+
 TEST_CASE("cuda edge_update in all widths") {
-  const std::int64_t d = GENERATE(32, 64, 128);
-  const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::tf32, kernels::Precision::bf16);
-  const RandomBatch batch = random_batch({{3, 18, 2}}, Activation::relu, DType::float32, 2);
-  compare_twins(entry_of(precision), Pass{batch.table(), batch.table(), d, DType::float32, {}, precision});
+  const RandomBatch batch = random_batch({{17, 1}}, Activation::relu, DType::float32, 2);
+  const auto compare = [&](std::int64_t d, kernels::Precision precision, DType dtype = DType::float32) {
+    INFO("width " << d);
+    compare_once(entry_of(precision), {batch.table(), batch.table(), d, dtype, {}, precision});
+  };
+  for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::float32);
+  for (std::int64_t d : {16, 32}) compare(d, kernels::Precision::float32, DType::float64);
+  for (std::int64_t d : {16, 32, 64}) compare(d, kernels::Precision::tf32);
+  for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::bf16);
 }
 
 TEST_CASE("cuda edge_update of states that are stored as bf16") {
-  const std::int64_t d = GENERATE(16, 32, 64, 128);
-  const RandomBatch batch = random_batch({{3, 18, 2}}, Activation::relu, DType::float32, 5);
+  const std::int64_t d = GENERATE(16, 64);
+  const RandomBatch batch = random_batch({{17, 1}}, Activation::relu, DType::float32, 5);
   const kernels::BlockTable& table = batch.table();
   const Tensor edge = random_tensor({table.edge_count, d}, DType::bfloat16, 1),
                projection = random_tensor({table.node_count, 4 * d}, DType::float32, 2),
                weight = random_tensor({2 * d, d}, DType::float32, 3, 2.0 / std::sqrt(static_cast<double>(d))),
                modulation = random_tensor({table.network_count, 3 * d}, DType::float32, 5, 0.5, 0.7);
-  compare_twins("edge_update_bf16 twins", [&](Twin twin) -> std::vector<Tensor> {
+  compare_twins("edge_update_bf16", [&](Twin twin) -> std::vector<Tensor> {
     const Tensor edge_out = unset(edge.view().shape, DType::bfloat16),
                  aggregate = unset({table.node_count, 2 * d}, DType::float32);
     twins::edge_update_forward(twin, {.table = table,
@@ -135,15 +148,14 @@ TEST_CASE("cuda edge_update of states that are stored as bf16") {
 }
 
 TEST_CASE("cuda edge_update of blocks that several items share") {
-  // 4100 rows: two items below each other; 4100 columns: 33 side by side. 130 columns: two, of several
-  // warps each.
-  const std::vector<int> widths = GENERATE(std::vector{1, 4100, 1}, std::vector{130, 2});
+  // 4100 rows: two items below each other. 130 columns: two side by side, of several warps each.
+  const std::vector<int> widths = GENERATE(std::vector{1, 4100}, std::vector{130, 2});
   const RandomBatch batch = random_batch({widths}, Activation::relu, DType::float32, 3);
-  compare_twins("edge_update", Pass{batch.table(), batch.table(), 16, DType::float32});
+  compare_once("edge_update", {batch.table(), batch.table(), 16, DType::float32});
 }
 
 TEST_CASE("cuda edge_update without what is optional") {
-  const RandomBatch batch = random_batch({{5, 3, 2}}, Activation::relu, DType::float32, 4);
+  const RandomBatch batch = random_batch({{5, 2}}, Activation::relu, DType::float32, 4);
   for (const Given given : {Given{false, true, true}, Given{true, false, true}, Given{true, true, false}})
     compare_twins("edge_update", Pass{batch.table(), batch.table(), 16, DType::float32, given});
 }
