@@ -58,6 +58,13 @@ class ScheduleSeed {
 /// threads that wait for each other.
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread);
 
+/// Called around every launch: a device on the CPU opens its memory meanwhile (test/support/device).
+struct LaunchHooks {
+  void (*before)() = nullptr;
+  void (*after)() = nullptr;
+};
+void set_launch_hooks(LaunchHooks hooks);
+
 void block_barrier(const Where& where);
 /// Waits for the warp; the result holds what each of its lanes gave, until the next call.
 const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where);

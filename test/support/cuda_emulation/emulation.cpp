@@ -40,15 +40,21 @@ class Poisoned {
   std::size_t bytes_;
 };
 
-enum class State { ready, at_block_barrier, at_warp_barrier, finished };
+enum class State { fresh, ready, at_block_barrier, at_warp_barrier, finished };
 
+/// A stack that threads run on: the next one begins where one has returned, so that a kernel without barriers needs
+/// one.
 struct Fiber {
   ucontext_t context;
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
-  State state = State::ready;
+  void* fake_stack = nullptr;  // AddressSanitizer's
+};
+
+struct Thread {
+  State state = State::fresh;
   Where where;
   unsigned parity = 0;
-  void* fake_stack = nullptr;  // AddressSanitizer's
+  Fiber* fiber = nullptr;
 };
 
 struct Warp {
@@ -57,14 +63,28 @@ struct Warp {
 };
 
 std::uint64_t schedule_seed = 1;
+LaunchHooks launch_hooks;
+
+/// Calls the hooks at the beginning and the end of a launch.
+struct HookedLaunch {
+  HookedLaunch() {
+    if (launch_hooks.before) launch_hooks.before();
+  }
+  ~HookedLaunch() {
+    if (launch_hooks.after) launch_hooks.after();
+  }
+};
 
 /// Everything of the launch that runs; fibers and their stacks stay for the next one.
 struct Launch {
   const std::function<void()>* thread = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers;
+  std::vector<Fiber*> idle;
+  std::vector<Thread> threads;
   std::vector<Warp> warps;
   std::vector<unsigned> ready;
   unsigned current = 0, block_waiting = 0, finished = 0;
+  bool chosen = false;  // `current` is whose turn it is
   std::uint64_t random = 1;
   ucontext_t scheduler;
   const void* scheduler_stack = nullptr;
@@ -109,23 +129,44 @@ void leave(Fiber& fiber, [[maybe_unused]] bool for_good) {
 #endif
 }
 
+/// Makes the thread current whose turn it is.
+void choose() {
+  const std::size_t count = launched.ready.size();
+  std::size_t choices = count;
+  if (schedule_seed % 2) {  // only the warp that was released last: it runs ahead of the others as far as it can
+    choices = 1;
+    while (choices < count && launched.ready[count - 1 - choices] / kWarp == launched.ready.back() / kWarp) ++choices;
+  }
+  std::swap(launched.ready[count - 1 - launched.draw(choices)], launched.ready.back());
+  launched.current = launched.ready.back();
+  launched.ready.pop_back();
+  threadIdx = dim3(launched.current, 0, 0);
+}
+
 void fiber_main() {
-  Fiber& fiber = *launched.fibers[launched.current];
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_finish_switch_fiber(nullptr, &launched.scheduler_stack, &launched.scheduler_stack_bytes);
 #endif
-  try {
-    (*launched.thread)();
-  } catch (...) {
-    launched.error = std::current_exception();
+  Fiber& fiber = *launched.threads[launched.current].fiber;
+  for (;;) {
+    try {
+      (*launched.thread)();
+    } catch (...) {
+      launched.error = std::current_exception();
+    }
+    launched.threads[launched.current].state = State::finished;
+    ++launched.finished;
+    launched.chosen = !launched.error && !launched.ready.empty();
+    if (launched.chosen) choose();
+    if (!launched.chosen || launched.threads[launched.current].state != State::fresh) break;
+    launched.chosen = false;
+    launched.threads[launched.current].fiber = &fiber;
   }
-  fiber.state = State::finished;
+  launched.idle.push_back(&fiber);
   leave(fiber, true);
 }
 
 void start(Fiber& fiber) {
-  fiber.state = State::ready;
-  fiber.parity = 0;
   fiber.fake_stack = nullptr;
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack.get();
@@ -137,11 +178,11 @@ void start(Fiber& fiber) {
 /// Lets the threads [first, last) go on, who must all have stopped at the same line.
 void release(unsigned first, unsigned last) {
   for (unsigned t = first; t < last; ++t) {
-    Fiber& fiber = *launched.fibers[t];
-    if (fiber.where.line() != launched.fibers[first]->where.line())
+    Thread& thread = launched.threads[t];
+    if (thread.where.line() != launched.threads[first].where.line())
       fail("emulation", "a divergent barrier: thread ", first, " of block ", blockIdx.x, " waits at ",
-           text_of(launched.fibers[first]->where), ", thread ", t, " at ", text_of(fiber.where));
-    fiber.state = State::ready;
+           text_of(launched.threads[first].where), ", thread ", t, " at ", text_of(thread.where));
+    thread.state = State::ready;
     launched.ready.push_back(t);
   }
 }
@@ -149,13 +190,13 @@ void release(unsigned first, unsigned last) {
 [[noreturn]] void report_deadlock() {
   std::string waiting, others;
   for (unsigned t = 0; t < blockDim.x; ++t) {
-    const Fiber& fiber = *launched.fibers[t];
-    if (fiber.state == State::finished)
+    const Thread& thread = launched.threads[t];
+    if (thread.state == State::finished)
       others = "thread " + std::to_string(t) + " has returned";
     else
       waiting = "thread " + std::to_string(t) + " waits at " +
-                (fiber.state == State::at_warp_barrier ? "the warp operation of " : "the barrier of ") +
-                text_of(fiber.where);
+                (thread.state == State::at_warp_barrier ? "the warp operation of " : "the barrier of ") +
+                text_of(thread.where);
   }
   if (others.empty()) others = "others wait elsewhere";
   fail("emulation", "a barrier that not all threads reach: in block ", blockIdx.x, " ", waiting, ", ", others);
@@ -168,31 +209,31 @@ void run_block() {
   launched.block_waiting = launched.finished = 0;
   for (auto& [key, memory] : launched.shared) memory.poison();
   if (launched.dynamic) launched.dynamic->poison();
+  launched.threads.assign(threads, {});
+  launched.idle.clear();
   for (unsigned t = 0; t < threads; ++t) {
-    start(*launched.fibers[t]);
+    launched.idle.push_back(launched.fibers[t].get());
     launched.ready.push_back(t);
   }
-  while (!launched.ready.empty()) {
-    const std::size_t count = launched.ready.size();
-    std::size_t choices = count;
-    if (schedule_seed % 2) {  // only the warp that was released last: it runs ahead of the others as far as it can
-      choices = 1;
-      while (choices < count && launched.ready[count - 1 - choices] / kWarp == launched.ready.back() / kWarp) ++choices;
+  launched.chosen = false;
+  while (launched.chosen || !launched.ready.empty()) {
+    if (!launched.chosen) choose();
+    launched.chosen = false;
+    Thread& first = launched.threads[launched.current];
+    if (first.state == State::fresh) {
+      first.fiber = launched.idle.back();
+      launched.idle.pop_back();
+      start(*first.fiber);
     }
-    std::swap(launched.ready[count - 1 - launched.draw(choices)], launched.ready.back());
-    const unsigned t = launched.current = launched.ready.back();
-    launched.ready.pop_back();
-    threadIdx = dim3(t, 0, 0);
-    Fiber& fiber = *launched.fibers[t];
-    enter(fiber);
+    enter(*first.fiber);
     if (launched.error) std::rethrow_exception(std::exchange(launched.error, nullptr));
-    const unsigned warp = t / kWarp;
-    if (fiber.state == State::finished) {
-      ++launched.finished;
-    } else if (fiber.state == State::at_warp_barrier && ++launched.warps[warp].waiting == kWarp) {
+    if (launched.chosen) continue;
+    const unsigned t = launched.current, warp = t / kWarp;
+    const State state = launched.threads[t].state;
+    if (state == State::at_warp_barrier && ++launched.warps[warp].waiting == kWarp) {
       launched.warps[warp].waiting = 0;
       release(warp * kWarp, (warp + 1) * kWarp);
-    } else if (fiber.state == State::at_block_barrier && ++launched.block_waiting == threads) {
+    } else if (state == State::at_block_barrier && ++launched.block_waiting == threads) {
       launched.block_waiting = 0;
       release(0, threads);
     }
@@ -201,10 +242,10 @@ void run_block() {
 }
 
 void stop(State state, const Where& where) {
-  Fiber& fiber = *launched.fibers[launched.current];
-  fiber.state = state;
-  fiber.where = where;
-  leave(fiber, false);
+  Thread& thread = launched.threads[launched.current];
+  thread.state = state;
+  thread.where = where;
+  leave(*thread.fiber, false);
 }
 
 }  // namespace
@@ -212,12 +253,15 @@ void stop(State state, const Where& where) {
 ScheduleSeed::ScheduleSeed(std::uint64_t seed) : before_(std::exchange(schedule_seed, seed)) {}
 ScheduleSeed::~ScheduleSeed() { schedule_seed = before_; }
 
+void set_launch_hooks(LaunchHooks hooks) { launch_hooks = hooks; }
+
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread) {
   check(block.y == 1 && block.z == 1 && grid.y <= 65535 && grid.z <= 65535, "emulation",
         "expected a one-dimensional block and a grid of at most 65535 in y and z");
   check(block.x % kWarp == 0 && block.x > 0 && block.x <= kMaxThreads, "emulation", "expected whole warps and at most ",
         kMaxThreads, " threads in a block, got ", block.x);
   check(shared_bytes <= kAllShared, "emulation", shared_bytes, " bytes of shared memory are too many");
+  const HookedLaunch hooked;
   const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
   launched.thread = &thread;
   launched.random = schedule_seed * 0x9E3779B97F4A7C15u + 1;
@@ -242,9 +286,9 @@ void block_barrier(const Where& where) { stop(State::at_block_barrier, where); }
 
 const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where) {
   check(mask == ~0u, "emulation", "expected all lanes in the mask at ", text_of(where));
-  Fiber& fiber = *launched.fibers[launched.current];
-  std::uint64_t* words = launched.warps[launched.current / kWarp].word[fiber.parity];
-  fiber.parity ^= 1;
+  Thread& thread = launched.threads[launched.current];
+  std::uint64_t* words = launched.warps[launched.current / kWarp].word[thread.parity];
+  thread.parity ^= 1;
   words[launched.current % kWarp] = value;
   stop(State::at_warp_barrier, where);
   return words;
