@@ -50,11 +50,12 @@ struct BlockTable {
   std::int32_t max_blocks = 0;  // of one network
   std::int32_t max_nodes = 0;
   std::int32_t max_edges = 0;
-  Segments network_edges;   // edges of each network
-  Segments network_nodes;   // nodes of each network
-  Segments network_hidden;  // hidden nodes of each network, counting hidden nodes only
-  Segments networks;        // one row per network
-  Segments block_edges;     // edges of each block
+  std::int32_t outputs = 0;  // of every network
+  Segments network_edges;    // edges of each network
+  Segments network_nodes;    // nodes of each network
+  Segments network_hidden;   // hidden nodes of each network, counting hidden nodes only
+  Segments networks;         // one row per network
+  Segments block_edges;      // edges of each block
 };
 
 }  // namespace amend::kernels

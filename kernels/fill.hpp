@@ -30,4 +30,11 @@ struct Accumulate {
 };
 AMEND_DECLARE_KERNEL(accumulate, Accumulate)
 
+/// y *= x.
+struct Multiply {
+  TensorView x;
+  TensorView y;
+};
+AMEND_DECLARE_KERNEL(multiply, Multiply)
+
 }  // namespace amend::kernels

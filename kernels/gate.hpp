@@ -36,12 +36,14 @@ struct GateGradient {
 };
 AMEND_DECLARE_KERNEL(gate_backward, GateGradient)
 
-/// y[i] = scale * number i of the standard logistic sequence (seed, stream, step).
+/// y[i] = scale * number i of the standard logistic sequence (seed, stream, step). `schedule` (2) float64, optional:
+/// step and scale, instead of the fields: for a step that is captured once and repeated.
 struct LogisticNoise {
   TensorView y;
   std::uint64_t seed = 0;
   std::uint32_t stream = 0, step = 0;
   double scale = 1.0;
+  TensorView schedule;
 };
 AMEND_DECLARE_KERNEL(logistic_noise, LogisticNoise)
 

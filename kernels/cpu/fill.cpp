@@ -1,4 +1,4 @@
-// y = value; y += scale * x. Bytes: 4 and 12 per element.
+// y = value; y += scale * x; y *= x. Bytes: 4, 12 and 12 per element.
 #include "kernels/fill.hpp"
 
 #include "kernels/cpu/tile.hpp"
@@ -48,6 +48,18 @@ void accumulate(const Accumulate& args, Stream) {
     const T scale = static_cast<T>(args.scale);
     for_chunks(args.y.count(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) y[i] += scale * x[i];
+    });
+  });
+}
+
+void multiply(const Multiply& args, Stream) {
+  expect("multiply", "x", args.x, args.y.shape, args.y.dtype);
+  dispatch_float("multiply", args.y.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* x = args.x.as<T>();
+    T* y = args.y.as<T>();
+    for_chunks(args.y.count(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) y[i] *= x[i];
     });
   });
 }

@@ -124,10 +124,12 @@ void gate_backward(const GateGradient& args, Stream) {
 
 void logistic_noise(const LogisticNoise& args, Stream) {
   constexpr std::int64_t kChunk = 4096;
-  const RandomStream random(args.seed, args.stream, args.step);
+  if (args.schedule) expect("logistic_noise", "schedule", args.schedule, {2}, DType::float64);
+  const double* schedule = args.schedule ? args.schedule.as<double>() : nullptr;
+  const RandomStream random(args.seed, args.stream, schedule ? static_cast<std::uint32_t>(schedule[0]) : args.step);
   dispatch_float("logistic_noise", args.y.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T scale = static_cast<T>(args.scale);
+    const T scale = static_cast<T>(schedule ? schedule[1] : args.scale);
     T* y = args.y.as<T>();
     parallel_for((args.y.count() + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
       const std::int64_t end = std::min(args.y.count(), (chunk + 1) * kChunk);

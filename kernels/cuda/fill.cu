@@ -1,4 +1,4 @@
-// y = value; y += scale * x. Bytes: 4 and 12 per element.
+// y = value; y += scale * x; y *= x. Bytes: 4, 12 and 12 per element.
 #include "kernels/fill.hpp"
 
 #include "kernels/cuda/launch.cuh"
@@ -33,6 +33,13 @@ void add(const Accumulate& a, Stream stream) {
   for_elements(a.y.count(), stream, [=] __device__(std::int64_t i) { y[i] += scale * x[i]; });
 }
 
+template <class T>
+void scale(const Multiply& a, Stream stream) {
+  const T* x = a.x.as<T>();
+  T* y = a.y.as<T>();
+  for_elements(a.y.count(), stream, [=] __device__(std::int64_t i) { y[i] *= x[i]; });
+}
+
 }  // namespace
 
 void fill(const Fill& args, Stream stream) {
@@ -48,6 +55,11 @@ void modulation_start(const ModulationStart& args, Stream stream) {
 void accumulate(const Accumulate& args, Stream stream) {
   expect("accumulate", "x", args.x, args.y.shape, args.y.dtype);
   dispatch_float("accumulate", args.y.dtype, [&](auto zero) { add<decltype(zero)>(args, stream); });
+}
+
+void multiply(const Multiply& args, Stream stream) {
+  expect("multiply", "x", args.x, args.y.shape, args.y.dtype);
+  dispatch_float("multiply", args.y.dtype, [&](auto zero) { scale<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

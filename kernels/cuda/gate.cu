@@ -75,11 +75,14 @@ void backward(const GateGradient& g, Stream stream) {
 
 template <class T>
 void noise(const LogisticNoise& a, Stream stream) {
-  const RandomStream random(a.seed, a.stream, a.step);
-  const T scale = static_cast<T>(a.scale);
+  const std::uint64_t seed = a.seed;
+  const std::uint32_t sequence = a.stream, fixed_step = a.step;
+  const double *schedule = elements<double>(a.schedule), fixed_scale = a.scale;
   const std::int64_t count = a.y.count();
   T* y = a.y.as<T>();
   for_elements(ceil_div(count, 4), stream, [=] __device__(std::int64_t four) {
+    const RandomStream random(seed, sequence, schedule ? static_cast<std::uint32_t>(schedule[0]) : fixed_step);
+    const T scale = static_cast<T>(schedule ? schedule[1] : fixed_scale);
     const auto words = random.block(static_cast<std::uint64_t>(four));
     for (std::int64_t k = 0; k < 4 && 4 * four + k < count; ++k) {
       const float u = RandomStream::unit_interval(words[static_cast<std::size_t>(k)]);
@@ -116,6 +119,7 @@ void gate_backward(const GateGradient& args, Stream stream) {
 }
 
 void logistic_noise(const LogisticNoise& args, Stream stream) {
+  if (args.schedule) expect("logistic_noise", "schedule", args.schedule, {2}, DType::float64);
   dispatch_float("logistic_noise", args.y.dtype, [&](auto zero) { noise<decltype(zero)>(args, stream); });
 }
 

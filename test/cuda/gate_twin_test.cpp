@@ -88,6 +88,9 @@ TEST_CASE("cuda logistic_noise is the CPU's sequence") {
   const auto run = [&](Twin twin) {
     const Tensor y = unset({count}, dtype);
     twins::logistic_noise(twin, {.y = y, .seed = 7, .stream = 3, .step = 9, .scale = 0.8});
+    const Tensor scheduled = unset({count}, dtype), schedule = make_tensor({2}, DType::float64, {9, 0.8});
+    twins::logistic_noise(twin, {.y = scheduled, .seed = 7, .stream = 3, .schedule = schedule});
+    CHECK(same_bits(scheduled, y));
     return std::vector<Tensor>{y};
   };
   // The draws are the same bits; logarithms may contract products and sums differently: float's epsilon for both types.

@@ -7,7 +7,7 @@
 namespace amend {
 namespace {
 
-TEST_CASE("fill sets every element, accumulate adds a multiple") {
+TEST_CASE("fill sets every element, accumulate adds a multiple, multiply scales") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const std::int64_t count = 200001;  // more than one chunk
   const int threads = GENERATE(1, 2, 3);
@@ -21,6 +21,11 @@ TEST_CASE("fill sets every element, accumulate adds a multiple") {
     if (dtype == DType::float32) value = double{static_cast<float>(value)};  // both terms are exact
   }
   CHECK(test::values(y) == expected);
+  kernels::fill({.y = y, .value = -0.5}, Stream{});
+  kernels::multiply({.x = x, .y = y}, Stream{});
+  expected = test::values(x);
+  for (double& value : expected) value *= -0.5;
+  CHECK(test::values(y) == expected);
 }
 
 TEST_CASE("fill and accumulate: no elements, and mistakes name the argument") {
@@ -30,6 +35,8 @@ TEST_CASE("fill and accumulate: no elements, and mistakes name the argument") {
   CHECK_NOTHROW(kernels::accumulate({.x = none, .y = none}, Stream{}));
   CHECK_THROWS_WITH(kernels::accumulate({.x = four, .y = three}, Stream{}),
                     "[accumulate] expected `x` of shape (3), got (4)");
+  CHECK_THROWS_WITH(kernels::multiply({.x = four, .y = three}, Stream{}),
+                    "[multiply] expected `x` of shape (3), got (4)");
   CHECK_THROWS_WITH(kernels::accumulate({.x = wide, .y = three}, Stream{}),
                     "[accumulate] expected `x` of float32, got float64");
   CHECK_THROWS_WITH(kernels::fill({.y = Tensor({3}, DType::int32)}, Stream{}),
