@@ -11,7 +11,7 @@
 
 #include "app/command/commands.hpp"
 #include "app/embedded_configs.hpp"
-#include "engine/error.hpp"
+#include "engine/out_of_memory.hpp"
 #include "metanet/data/config.hpp"
 #include "metanet/train/progress.hpp"
 #include "metanet/train/training_error.hpp"
@@ -146,6 +146,9 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err)
     session.say(error.what());
     return kUserError;
   } catch (const TrainingError& error) {  // not a failure of the program
+    session.say(error.what());
+    return kFailure;
+  } catch (const OutOfMemory& error) {
     session.say(error.what());
     return kFailure;
   } catch (const std::bad_alloc&) {

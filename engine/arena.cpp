@@ -1,14 +1,16 @@
 #include "engine/arena.hpp"
 
 #include <algorithm>
-#include <cstring>
 
+#include "engine/copy.hpp"
 #include "engine/memory.hpp"
 
 namespace amend {
 
 Arena::Arena(Device device, std::size_t chunk_bytes) : device_(device), chunk_bytes_(chunk_bytes) {
-  if (device.is_cuda()) host_ = std::make_unique<Arena>(Device::cpu(), std::size_t{1} << 16);
+  if (!device.is_cuda()) return;
+  host_ = std::make_unique<Arena>(Device::cpu(), std::size_t{1} << 16);
+  staging_ = std::make_unique<Staging>(device);
 }
 
 void* Arena::allocate(std::size_t bytes) {
@@ -38,16 +40,43 @@ TensorView Arena::tensor(Shape shape, DType dtype) {
   return view;
 }
 
-TensorView Arena::zeros(Shape shape, DType dtype) {
+TensorView Arena::zeros(Shape shape, DType dtype, Stream stream) {
   TensorView view = tensor(shape, dtype);
-  check(!device_.is_cuda(), "arena", "zeros on ", to_string(device_), " needs the CUDA engine, which this build lacks");
-  std::memset(view.data, 0, view.bytes());
+  zero(view, stream);
   return view;
+}
+
+Staging::Bytes Arena::stage(std::size_t bytes) {
+  if (staging_) return staging_->allocate(bytes);
+  void* memory = allocate(bytes);
+  return {memory, memory};
+}
+
+Arena::Staged Arena::stage(Shape shape, DType dtype) {
+  Staged staged;
+  for (TensorView* view : {&staged.host, &staged.device}) {
+    view->shape = shape;
+    view->dtype = dtype;
+  }
+  const Staging::Bytes memory = stage(staged.host.bytes());
+  staged.host.data = memory.host;
+  staged.device.data = memory.device;
+  staged.device.device = device_;
+  return staged;
+}
+
+void Arena::upload(Stream stream) {
+  if (staging_) staging_->upload(stream);
 }
 
 void Arena::reset() {
   chunk_ = offset_ = used_ = 0;
   if (host_) host_->reset();
+  restage();
+}
+
+void Arena::restage() {
+  if (staging_) staging_->reset();
 }
 
 void Arena::rewind(const Mark& mark) {

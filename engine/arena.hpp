@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "engine/device.hpp"
+#include "engine/staging.hpp"
+#include "engine/stream.hpp"
 #include "engine/tensor.hpp"
 
 namespace amend {
 
 /// Bump allocator for everything that lives for one step. `reset` makes all of it free at once; the memory stays, so a
-/// step that repeats allocates nothing from the system. One thread at a time.
+/// step that repeats allocates nothing from the system. One thread at a time, and on a device one stream.
 class Arena {
  public:
   explicit Arena(Device device = Device::cpu(), std::size_t chunk_bytes = std::size_t{1} << 24);
@@ -22,8 +24,18 @@ class Arena {
   void* allocate(std::size_t bytes);
   /// An uninitialised tensor.
   TensorView tensor(Shape shape, DType dtype);
-  /// A tensor of zeros.
-  TensorView zeros(Shape shape, DType dtype);
+  /// A tensor of zeros; on a device they are queued on `stream`.
+  TensorView zeros(Shape shape, DType dtype, Stream stream = {});
+
+  /// Memory that the host fills in: `host` is where, `device` what kernels get, once `upload` is queued. On the CPU
+  /// both are one. Uninitialised; not freed by `rewind`.
+  Staging::Bytes stage(std::size_t bytes);
+  struct Staged {
+    TensorView host, device;
+  };
+  Staged stage(Shape shape, DType dtype);
+  /// Queues the copy of all that was staged since the last upload; nothing on the CPU.
+  void upload(Stream stream);
   /// An object that needs no destructor; always in host memory.
   template <class T, class... Args>
   T* make(Args&&... args) {
@@ -32,6 +44,8 @@ class Arena {
   }
 
   void reset();
+  /// Begins to stage anew, at the same addresses on the device, and keeps everything else: to repeat a captured step.
+  void restage();
 
   /// Bytes handed out since the last reset.
   std::size_t used() const { return used_; }
@@ -59,6 +73,7 @@ class Arena {
   std::vector<Chunk> chunks_;
   std::size_t chunk_ = 0, offset_ = 0, used_ = 0, capacity_ = 0;
   std::unique_ptr<Arena> host_;  // objects of an arena whose tensors live on another device
+  std::unique_ptr<Staging> staging_;
 };
 
 }  // namespace amend

@@ -1,10 +1,7 @@
 #include "engine/device.hpp"
 
+#include "engine/cuda/runtime.hpp"
 #include "engine/error.hpp"
-
-#ifdef AMEND_CUDA
-#include "engine/cuda/device.hpp"
-#endif
 
 namespace amend {
 
@@ -12,14 +9,7 @@ std::string to_string(Device device) {
   return device.is_cuda() ? "cuda:" + std::to_string(device.index) : std::string("cpu");
 }
 
-std::string cuda_unavailable_reason(int index) {
-#ifdef AMEND_CUDA
-  return cuda::unavailable_reason(index);
-#else
-  (void)index;
-  return "this build of amend has no CUDA support (configure with the preset `cuda`)";
-#endif
-}
+std::string cuda_unavailable_reason(int index) { return cuda::unavailable_reason(index); }
 
 Device parse_device(const std::string& text) {
   if (text == "cpu") return Device::cpu();

@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "engine/error.hpp"
+#include "engine/cuda/runtime.hpp"
+#include "engine/out_of_memory.hpp"
 
 namespace amend {
 
@@ -13,11 +14,16 @@ std::atomic<std::size_t> allocations{0};
 }
 
 std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
-  check(!device.is_cuda(), "allocate", "memory on ", to_string(device),
-        " needs the CUDA engine, which this build lacks");
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* data = rounded >= bytes ? std::aligned_alloc(kAlignment, rounded) : nullptr;  // smaller: it wrapped around
-  check(data != nullptr, "allocate", "out of memory: ", bytes, " bytes were asked for on ", to_string(device));
+  const bool possible = rounded >= bytes;  // smaller: it wrapped around
+  if (device.is_cuda()) {
+    void* data = possible ? cuda::allocate(rounded, device.index) : nullptr;
+    if (data == nullptr) throw OutOfMemory(bytes, device);
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    return {data, [index = device.index](void* memory) { cuda::release(memory, index); }};
+  }
+  void* data = possible ? std::aligned_alloc(kAlignment, rounded) : nullptr;
+  if (data == nullptr) throw OutOfMemory(bytes, device);
   std::memset(data, 0, rounded);
   allocations.fetch_add(1, std::memory_order_relaxed);
   return {data, std::free};

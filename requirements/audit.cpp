@@ -114,6 +114,7 @@ struct Measurement {
   const Rows& rows;
   const std::vector<RowGroups>& groups;
   std::int64_t minimum_rows;
+  Device device;
 };
 
 /// Everything but the bootstrap intervals. `loss` and `divergence` receive one number per row.
@@ -171,13 +172,14 @@ void measure_without_unused(const std::vector<Pair>& pairs, const Measurement& d
     std::vector<const SubjectNetwork*> subjects;
     for (std::size_t n : members) subjects.push_back(pairs[n].edited);
     const std::size_t size = data.rows.label.size() * static_cast<std::size_t>(data.dataset.classes);
-    predict_in_chunks(subjects, input.data(), data.rows.count, data.dataset.inputs, [&](const PredictedChunk& chunk) {
+    const auto receive = [&](const PredictedChunk& chunk) {
       for (std::int64_t k = 0; k < chunk.count; ++k) {
         const auto logits = chunk.logits.subspan(static_cast<std::size_t>(k) * size, size);
         networks[members[static_cast<std::size_t>(chunk.first + k)]].accuracy_without_unused =
             accuracy(predicted_classes(logits, data.dataset.classes), data.rows.label);
       }
-    });
+    };
+    predict_in_chunks(subjects, input.data(), data.rows.count, data.dataset.inputs, receive, data.device);
   }
 }
 
@@ -195,8 +197,10 @@ std::vector<NetworkAudit> audit_networks(const std::vector<Pair>& pairs, const M
       originals.push_back(pairs[first + k].original);
       edits.push_back(pairs[first + k].edited);
     }
-    const auto before = predict_logits(originals, rows.input.data(), rows.count, data.dataset.inputs);
-    const auto after = predict_logits(edits, rows.input.data(), rows.count, data.dataset.inputs);
+    const auto logits_of = [&](const std::vector<const SubjectNetwork*>& subjects) {
+      return predict_logits(subjects, rows.input.data(), rows.count, data.dataset.inputs, data.device);
+    };
+    const auto before = logits_of(originals), after = logits_of(edits);
     std::vector<double> series(2 * count * row_count);  // (networks, {loss, divergence}, rows)
     parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t index) {
       const auto k = static_cast<std::size_t>(index);
@@ -256,7 +260,7 @@ AuditReport audit(const Population& original, const Population& edited, const Da
   report.limits = options.limits;
   report.ignore_small_groups = options.ignore_small_groups;
   const std::vector<RowGroups> groups = row_groups(dataset, rows, options, report);
-  report.networks = audit_networks(pairs, {dataset, rows, groups, options.minimum_rows}, options.seed);
+  report.networks = audit_networks(pairs, {dataset, rows, groups, options.minimum_rows, options.device}, options.seed);
   summarise(report, options.seed);
   check_limits(report, options.scope);
   return report;

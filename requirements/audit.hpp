@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/device.hpp"
 #include "metanet/data/dataset.hpp"
 #include "metanet/data/population.hpp"
 #include "requirements/metric/fairness.hpp"
@@ -46,6 +47,7 @@ struct AuditOptions {
   LimitScope scope = LimitScope::every_network;
   bool ignore_small_groups = false;  // a fairness limit may be met by a value that leaves groups out
   std::uint64_t seed = 1;            // of the bootstrap
+  Device device;                     // where the networks run; everything else is counted on the CPU
 };
 
 /// Fairness of one network over one grouping of the rows.

@@ -132,7 +132,6 @@ void list_violations(const AuditReport& report, const Session& session) {
 
 int run_audit(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
-  options.compute.parsed();  // audits run on the CPU; a device that does not exist is still a mistake
   AuditOptions audit_options{.split = parse_rows(options.rows),
                              .networks = parse_population_split(options.split.value_or("all")),
                              .attributes = options.sensitive,
@@ -141,7 +140,8 @@ int run_audit(const Options& options, const Session& session) {
                              .limits = options.limits,
                              .scope = options.mean ? LimitScope::population_mean : LimitScope::every_network,
                              .ignore_small_groups = options.ignore_small_groups,
-                             .seed = options.seed};
+                             .seed = options.seed,
+                             .device = options.compute.parsed()};
   TableOptions table{.width = session.width, .color = session.color};
   if (options.networks) table.networks = parse_networks(*options.networks);
 

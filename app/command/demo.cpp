@@ -139,8 +139,8 @@ DemoRow edit_row(BatchEditor& editor, const TrainedEditor& trained, const Popula
     const SubjectNetwork* network = &originals.networks[n];
     pruned.networks[n] = obd_prune({&network, 1}, rows, results[n].nonzero_share).front();
   }
-  row.edited = measure(audit(originals, edited, dataset));
-  row.baseline = measure(audit(originals, pruned, dataset));
+  row.edited = measure(audit(originals, edited, dataset, {.device = trained.editor->device()}));
+  row.baseline = measure(audit(originals, pruned, dataset, {.device = trained.editor->device()}));
   return row;
 }
 
@@ -161,7 +161,8 @@ int demo(const Options& options, const Session& session) {
   Stopwatch watch;
   const Dataset dataset = load_dataset(population_config.dataset);
   session.say(fmt::format("training {} networks ...", population_config.networks));
-  const Population population = train_population(population_config, dataset, {.progress = session.progress});
+  const Population population =
+      train_population(population_config, dataset, {.progress = session.progress, .device = device});
   report.population_seconds = watch.lap();
   session.say("training the editor ...");
   TrainedEditor trained = train_editor(editor_config, population, dataset, make_requirements,
@@ -176,7 +177,7 @@ int demo(const Options& options, const Session& session) {
   report.trained_on = networks_of(population, PopulationSplit::train).size();
   report.rows = dataset.audit.count;
   report.groups = dataset.sensitive.front().groups;
-  report.original = measure(audit(originals, originals, dataset), true);
+  report.original = measure(audit(originals, originals, dataset, {.device = device}), true);
   BatchEditor editor(trained, dataset);
   double edit_seconds = 0.0;
   for (const DemoRow& row : demo_conditions())

@@ -10,7 +10,7 @@
 #include "app/condition.hpp"
 #include "app/embedded_configs.hpp"
 #include "app/inputs.hpp"
-#include "engine/error.hpp"
+#include "engine/out_of_memory.hpp"
 #include "metanet/train/batch_editor.hpp"
 #include "requirements/registry.hpp"
 
@@ -65,7 +65,12 @@ Outcome edit_networks(Work& work, const std::vector<const SubjectNetwork*>& netw
   BatchEditor editor(work.editor, work.dataset);
   Outcome outcome;
   const auto start = std::chrono::steady_clock::now();
-  outcome.results = editor.edit_all(networks, work.condition.repeated(networks.size()), batch);
+  try {
+    outcome.results = editor.edit_all(networks, work.condition.repeated(networks.size()), batch);
+  } catch (const OutOfMemory& error) {
+    const int size = static_cast<int>(std::min(networks.size(), static_cast<std::size_t>(batch)));
+    fail_input("--batch", error.what(), "; try --batch ", smaller_batch(size, editor.memory(), error));
+  }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
 }

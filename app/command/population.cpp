@@ -27,10 +27,7 @@ struct Options {
 
 int train(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
-  // Populations are trained on the CPU whatever else the machine has.
-  const Device device = options.compute.device == "auto" ? Device::cpu() : options.compute.parsed();
-  if (device.is_cuda())
-    fail_input("--device", "populations are trained on the CPU, got `", options.compute.device, "`");
+  const Device device = options.compute.parsed();
   const PopulationConfig config = load_population_config(options.config);
   check_not_read(options.out, {options.config, config.dataset});
   check_output_population(options.out, options.force);
@@ -38,8 +35,8 @@ int train(const Options& options, const Session& session) {
   check_not_read(options.out, dataset.files);
 
   const auto start = std::chrono::steady_clock::now();
-  const Population population =
-      train_population(config, dataset, {.progress = session.progress, .threads = options.compute.threads});
+  const Population population = train_population(
+      config, dataset, {.progress = session.progress, .threads = options.compute.threads, .device = device});
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   save_population(population, options.out);
 

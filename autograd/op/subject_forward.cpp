@@ -27,7 +27,7 @@ SubjectPass subject_forward(Tape& tape, const kernels::BlockTable& table, Variab
                             const TensorView& x, const TensorView& row_index, bool keep_activation) {
   const bool needs_grad = weight.needs_grad() || bias.needs_grad();
   const std::int64_t rows = row_index ? row_index.extent(1) : x.extent(0);
-  const std::int64_t classes = table.network_count > 0 ? table.network[0].outputs : 0;
+  const std::int64_t classes = table.outputs;
   SubjectPass pass;
   pass.logits = tape.result({table.network_count, rows, classes}, weight.dtype(), needs_grad);
   if (keep_activation || (needs_grad && tape.recording())) {

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "engine/cuda/check.hpp"
+#include "engine/cuda/runtime.hpp"
 
 namespace amend::cuda {
 
@@ -13,6 +14,7 @@ namespace {
 struct Buffer {
   void* memory = nullptr;
   std::size_t bytes = 0;
+  std::size_t generation = 0;
 };
 
 std::mutex mutex;
@@ -42,8 +44,14 @@ void* workspace(Stream stream, std::size_t bytes) {
          cudaGetErrorString(status), ")");
   }
   if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
-  buffer = {memory, wanted};
+  buffer = {memory, wanted, buffer.generation + 1};
   return memory;
+}
+
+std::size_t scratch_generation(Stream stream) {
+  const cudaStream_t handle = handle_of(stream);
+  const std::lock_guard lock(mutex);
+  return buffers[handle].generation;
 }
 
 void release_workspace(Stream stream) {

@@ -1,6 +1,7 @@
 #include "metanet/graph/graph_batch.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace amend {
 
@@ -10,7 +11,7 @@ void GraphBatch::assign(std::span<const SubjectNetwork* const> networks) {
   network_.clear();
   for (auto* offsets : {&network_edges_, &network_nodes_, &network_hidden_, &networks_, &block_edges_})
     offsets->assign(1, 0);
-  table_ = {};
+  table_ = device_table_ = {};
   std::int64_t edge = 0, node = 0, hidden = 0;
   for (const SubjectNetwork* subject : networks) {
     const auto& widths = subject->widths;
@@ -57,6 +58,7 @@ void GraphBatch::assign(std::span<const SubjectNetwork* const> networks) {
   table_.network = network_.data();
   table_.block_count = static_cast<std::int32_t>(block_.size());
   table_.network_count = static_cast<std::int32_t>(network_.size());
+  table_.outputs = outputs();
   table_.edge_count = edge;
   table_.node_count = node;
   table_.hidden_count = hidden;
@@ -65,6 +67,30 @@ void GraphBatch::assign(std::span<const SubjectNetwork* const> networks) {
   table_.network_hidden = {network_hidden_.data(), table_.network_count};
   table_.networks = {networks_.data(), table_.network_count};
   table_.block_edges = {block_edges_.data(), table_.block_count};
+  device_table_ = table_;
+}
+
+void GraphBatch::stage(Arena& arena) {
+  if (!arena.device().is_cuda()) return;
+  const auto put = [&arena](const auto& values) {
+    using Element = typename std::decay_t<decltype(values)>::value_type;
+    const std::size_t bytes = values.size() * sizeof(Element);
+    const Staging::Bytes memory = arena.stage(bytes);
+    if (bytes > 0) std::memcpy(memory.host, values.data(), bytes);
+    return static_cast<const Element*>(memory.device);
+  };
+  device_table_.block = put(block_);
+  device_table_.network = put(network_);
+  device_table_.network_edges.offset = put(network_edges_);
+  device_table_.network_nodes.offset = put(network_nodes_);
+  device_table_.network_hidden.offset = put(network_hidden_);
+  device_table_.networks.offset = put(networks_);
+  device_table_.block_edges.offset = put(block_edges_);
+}
+
+std::vector<std::int64_t> GraphBatch::launch_key() const {
+  return {table_.block_count,  table_.network_count, table_.edge_count, table_.node_count,
+          table_.hidden_count, table_.max_nodes,     table_.max_edges,  table_.outputs};
 }
 
 namespace {

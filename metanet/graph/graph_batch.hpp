@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/arena.hpp"
 #include "engine/tensor.hpp"
 #include "kernels/block_table.hpp"
 #include "metanet/data/subject_network.hpp"
@@ -11,7 +12,7 @@
 namespace amend {
 
 /// The parameter graphs of a batch of networks, of the same or of different shapes: the block table and the memory
-/// behind it. Moving keeps the table valid.
+/// behind it. Moving keeps the tables valid.
 class GraphBatch {
  public:
   GraphBatch() = default;
@@ -24,7 +25,15 @@ class GraphBatch {
   GraphBatch(const GraphBatch&) = delete;
   GraphBatch& operator=(const GraphBatch&) = delete;
 
+  /// The table for host code: its arrays are in host memory.
   const kernels::BlockTable& table() const { return table_; }
+  /// The table for kernels: on the device of the arena that it was staged in last, as long as that lives and is not
+  /// reset; without, the host's.
+  const kernels::BlockTable& device_table() const { return device_table_; }
+  /// Stages the arrays of `device_table` in memory of `arena`. On the CPU there is nothing to do.
+  void stage(Arena& arena);
+  /// All numbers of the table that are not behind a pointer: what launches of kernels may depend on.
+  std::vector<std::int64_t> launch_key() const;
   int networks() const { return table_.network_count; }
   int inputs() const { return network_.empty() ? 0 : network_.front().inputs; }
   int outputs() const { return network_.empty() ? 0 : network_.front().outputs; }
@@ -39,7 +48,7 @@ class GraphBatch {
   std::vector<kernels::Block> block_;
   std::vector<kernels::Network> network_;
   std::vector<std::int64_t> network_edges_, network_nodes_, network_hidden_, networks_, block_edges_;
-  kernels::BlockTable table_;
+  kernels::BlockTable table_, device_table_;
 };
 
 }  // namespace amend

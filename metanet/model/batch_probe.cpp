@@ -57,7 +57,7 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
       const Requirement& requirement = *(*options.requirements)[r];
       if (!requirement.reads_groups()) continue;
       Variable leaf = inner.leaf(logits, target);
-      Variable value = requirement.soft(inner, {.logits = leaf, .rows = &rows});
+      Variable value = requirement.soft(inner, {.logits = leaf, .rows = &rows, .networks = table.networks});
       const TensorView lambda = arena.tensor({networks}, dtype);
       const auto column = static_cast<std::int64_t>(r);
       kernels::read_column({.matrix = options.lambda, .column = column, .vector = lambda}, tape.stream());

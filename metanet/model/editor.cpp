@@ -71,6 +71,9 @@ void Editor::embed(Context& c) const {
   c.weight_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.weights; }));
   c.neuron_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.neurons; }));
   c.feature_lambda = lambda_of(column_of(requirements_, [](EditGates g) { return g.features; }));
+  const auto schedule = [&](std::int64_t row) {
+    return in.noise_schedule ? reshape(slice_rows(in.noise_schedule, row, 1), {2}) : TensorView{};
+  };
   const auto noise = [&](bool wanted, std::int64_t count, std::uint32_t stream, double scale = 1.0) {
     if (!wanted || !in.training) return TensorView{};
     const TensorView y = c.tensor({count});
@@ -78,7 +81,8 @@ void Editor::embed(Context& c) const {
                              .seed = in.noise_seed,
                              .stream = 0x4e000000 + in.noise_shard * kNoises + stream,
                              .step = in.noise_step,
-                             .scale = scale},
+                             .scale = scale,
+                             .schedule = schedule(stream == kFeatureNoise ? 1 : 0)},
                             c.tape.stream());
     return y;
   };
@@ -171,8 +175,9 @@ void Editor::first_pass(Context& c) const {
   if (!gates_.features) return;
   const Segments& rows = c.in.feature_rows;
   c.pooled = op::feature_pool(c.tape, c.table, c.node, c.in.feature_offset);
-  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures});
-  c.feature_prior = c.tensor({rows.rows()});
+  const std::int64_t count = std::int64_t{rows.count} * shape_.features;
+  const TensorView feature = c.tensor({count, kernels::kFeatureGateFeatures});
+  c.feature_prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = c.in.input_feature,
                                   .saliency = c.in.probe.feature_saliency,
@@ -284,7 +289,8 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
 
   if (!gates_.features) return;
   const Segments& rows = in.feature_rows;
-  const TensorView feature = c.tensor({rows.rows(), kernels::kFeatureGateFeatures}), prior = c.tensor({rows.rows()});
+  const std::int64_t count = std::int64_t{rows.count} * shape_.features;
+  const TensorView feature = c.tensor({count, kernels::kFeatureGateFeatures}), prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = in.input_feature,
                                   .saliency = in.probe.feature_saliency,

@@ -39,9 +39,9 @@ struct EditorGates {
 
 /// A batch of networks to edit and all that is known of them.
 struct EditorInputs {
-  const kernels::BlockTable* table = nullptr;
-  TensorView weight;               // (edges)
-  TensorView bias;                 // (nodes)
+  const kernels::BlockTable* table = nullptr;  // for kernels: GraphBatch::device_table
+  TensorView weight;                           // (edges)
+  TensorView bias;                             // (nodes)
   BatchProbe probe;                // of the original networks; its gradient, if any, is that of the groups' objectives
   const RowBatch* rows = nullptr;  // what refinement passes probe on
   TensorView original_logits;      // (networks, rows, classes) of the original networks on them
@@ -56,6 +56,8 @@ struct EditorInputs {
   std::uint64_t noise_seed = 0;
   std::uint32_t noise_step = 0, noise_shard = 0;
   double feature_noise = 1.0;  // scale of the noise in the gates of features
+  TensorView noise_schedule;   // (2, 2) float64, optional: noise_step and 1, noise_step and feature_noise, instead of
+                               // both: for a step that is captured once and repeated
   Tape* inner = nullptr;       // for the gradients of refinement probes: on the same arena, nothing recorded
   TensorView grad;             // where gradients of the parameters are added; absent: parameters().grad()
 };
@@ -89,6 +91,7 @@ class Editor {
   ParameterSet& parameters() { return parameters_; }
   const ParameterSet& parameters() const { return parameters_; }
   DType dtype() const { return parameters_.value().dtype; }
+  Device device() const { return parameters_.value().device; }
   bool reads_groups() const { return reads_groups_; }
 
   /// Adds normal noise of this deviation to every parameter: tests of symmetries need heads that are not zero.

@@ -29,18 +29,20 @@ Editor::Editor(EditorShape shape, EditorGates gates, Requirements requirements, 
   parameters_.allocate(dtype, device, seed);
   if (shape_.passes > 1) {
     // Gains on the proposed Newton steps start at .1: where the first refinement is already a useful move.
-    const auto start_gains = [&](int index, std::int64_t outputs) {
-      const TensorView bias = parameters_.value(index);
-      for (std::int64_t i = 0; i < bias.count(); ++i)
-        if (i % outputs >= 2) {
-          if (dtype == DType::float64)
-            bias.as<double>()[i] = 0.1;
-          else
-            bias.as<float>()[i] = 0.1f;
-        }
-    };
-    start_gains(refine_out_bias_, 2 + objectives_);
-    start_gains(refine_node_head_.out.bias, 2 + objectives_);
+    parameters_.edit([&](const TensorView& values) {
+      const auto start_gains = [&](int index, std::int64_t outputs) {
+        const TensorView bias = parameters_.view_of(values, index);
+        for (std::int64_t i = 0; i < bias.count(); ++i)
+          if (i % outputs >= 2) {
+            if (dtype == DType::float64)
+              bias.as<double>()[i] = 0.1;
+            else
+              bias.as<float>()[i] = 0.1f;
+          }
+      };
+      start_gains(refine_out_bias_, 2 + objectives_);
+      start_gains(refine_node_head_.out.bias, 2 + objectives_);
+    });
   }
 }
 
@@ -123,14 +125,15 @@ void Editor::declare_refinement() {
 
 void Editor::randomise(std::uint64_t seed, double deviation) {
   const RandomStream random(seed, 0xED17);
-  const TensorView& value = parameters_.value();
-  for (std::int64_t i = 0; i < value.count(); ++i) {
-    const double noise = deviation * static_cast<double>(random.normal(static_cast<std::uint64_t>(i)));
-    if (value.dtype == DType::float64)
-      value.as<double>()[i] += noise;
-    else
-      value.as<float>()[i] += static_cast<float>(noise);
-  }
+  parameters_.edit([&](const TensorView& value) {
+    for (std::int64_t i = 0; i < value.count(); ++i) {
+      const double noise = deviation * static_cast<double>(random.normal(static_cast<std::uint64_t>(i)));
+      if (value.dtype == DType::float64)
+        value.as<double>()[i] += noise;
+      else
+        value.as<float>()[i] += static_cast<float>(noise);
+    }
+  });
 }
 
 void node_entries(const kernels::BlockTable& table, bool input_embedding, std::int32_t* index) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autograd/tape.hpp"
+#include "kernels/kernel.hpp"
 
 namespace amend {
 
@@ -39,9 +40,10 @@ struct RowBatch {
 struct SoftInputs {
   Variable logits;  // (networks, rows, classes) of the edited networks
   const RowBatch* rows = nullptr;
-  Variable weight_share;   // (networks): expected share of open weight gates
-  Variable neuron_share;   // (networks)
-  Variable feature_share;  // (networks)
+  kernels::Segments networks;  // one row per network: see kernels::BlockTable
+  Variable weight_share;       // (networks): expected share of open weight gates
+  Variable neuron_share;       // (networks)
+  Variable feature_share;      // (networks)
 };
 
 /// Something an edited network must satisfy: a differentiable objective here, and an audited metric of the same name in

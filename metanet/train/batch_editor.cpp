@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "engine/copy.hpp"
 #include "engine/parallel.hpp"
 #include "kernels/fill.hpp"
 
@@ -9,7 +10,7 @@ namespace amend {
 
 namespace {
 
-/// Networks a thread takes at a time.
+/// Networks a thread takes at a time; a device takes all.
 constexpr std::size_t kShardNetworks = 4;
 
 /// The same rows for every edit by whoever holds the data: an edit is reproducible.
@@ -26,12 +27,14 @@ const Dataset& fitting(const TrainedEditor& trained, const Dataset& dataset) {
 BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
     : trained_(&trained),
       dataset_(&fitting(trained, dataset)),
+      stream_(trained.editor->device()),
       sampler_(dataset, dataset.editor_train,
-               trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{}) {
+               trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{}, stream_),
+      data_(trained.editor->device()) {
   rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
-                        trained.editor->dtype());
-  shared_ = make_editor_data(dataset, data_, trained.editor->dtype());
-  if (trained.editor->gates().features) add_deviations(rows_, shared_.unique, data_, Stream());
+                        trained.editor->dtype(), stream_);
+  shared_ = make_editor_data(dataset, data_, trained.editor->dtype(), stream_);
+  if (trained.editor->gates().features) add_deviations(rows_, shared_.unique, data_, stream_);
 }
 
 std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks,
@@ -41,11 +44,14 @@ std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const>
         lambda.size());
   expect_fitting(networks, trained_->config.shape);
   std::vector<EditResult> results(count);
-  const std::size_t shards = (count + kShardNetworks - 1) / kShardNetworks;
-  while (shards_.size() < shards) shards_.push_back(std::make_unique<Shard>());
+  stream_.make_current();
+  const std::size_t shard_networks =
+      trained_->editor->device().is_cuda() ? std::max<std::size_t>(count, 1) : kShardNetworks;
+  const std::size_t shards = (count + shard_networks - 1) / shard_networks;
+  while (shards_.size() < shards) shards_.push_back(std::make_unique<Shard>(stream_));
   parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
-    const std::size_t first = static_cast<std::size_t>(s) * kShardNetworks,
-                      size = std::min(kShardNetworks, count - first);
+    const std::size_t first = static_cast<std::size_t>(s) * shard_networks,
+                      size = std::min(shard_networks, count - first);
     edit_shard(*shards_[static_cast<std::size_t>(s)], networks.subspan(first, size),
                lambda.subspan(first * requirements, size * requirements), std::span(results).subspan(first, size));
   });
@@ -58,27 +64,42 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
   shard.tape.reset();
   shard.tape.set_recording(false);
   shard.graph.assign(networks);
+  shard.graph.stage(shard.arena);
   EditorInputs inputs = make_inputs(shard.graph, networks, editor, shared_, shard.arena);
   encode_condition(inputs, lambda, trained_->config.lambda, shard.arena, editor.dtype());
-  inputs.inner = &shard.inner;
-  inputs.rows = &rows_;
-  // The first features use the plain sum of the gradients of the requirements on groups.
-  ProbeOptions options{.rows = &rows_,
-                       .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
-                       .requirements = &editor.requirements()};
-  if (editor.reads_groups()) {
-    options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());
-    kernels::fill({.y = options.lambda, .value = 1.0}, shard.tape.stream());
-  }
-  inputs.probe = probe_networks(shard.tape, shard.inner, shard.graph.table(), inputs.weight, inputs.bias, options);
-  inputs.original_logits = inputs.probe.logits;
-  editor.run(shard.tape, inputs, shard.passes);
+  shard.arena.upload(stream_);
+  // After the upload: on a device everything that changes from edit to edit lies in device memory.
+  const auto compute = [&] {
+    inputs.inner = &shard.inner;
+    inputs.rows = &rows_;
+    // The first features use the plain sum of the gradients of the requirements on groups.
+    ProbeOptions options{.rows = &rows_,
+                         .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
+                         .requirements = &editor.requirements()};
+    if (editor.reads_groups()) {
+      options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());
+      kernels::fill({.y = options.lambda, .value = 1.0}, shard.tape.stream());
+    }
+    inputs.probe =
+        probe_networks(shard.tape, shard.inner, shard.graph.device_table(), inputs.weight, inputs.bias, options);
+    inputs.original_logits = inputs.probe.logits;
+    editor.run(shard.tape, inputs, shard.passes);
+    const op::EditedNetwork& edited = shard.passes.back().edited;
+    return std::vector<TensorView>{edited.weight.value(), edited.bias.value()};
+  };
+  const std::vector<TensorView> edited =
+      editor.device().is_cuda() ? shard.graphs.run(shard.graph.launch_key(), stream_, compute) : compute();
 
-  const op::EditedNetwork& edited = shard.passes.back().edited;
+  TensorView edited_weight = edited[0], edited_bias = edited[1];
+  Tensor host_weight, host_bias;
+  if (edited_weight.device.is_cuda()) {
+    edited_weight = host_weight = host_copy(edited_weight, stream_);
+    edited_bias = host_bias = host_copy(edited_bias, stream_);
+  }
   for (std::size_t n = 0; n < networks.size(); ++n) {
     EditResult& result = results[n];
     result.network = *networks[n];
-    shard.graph.scatter(static_cast<int>(n), edited.weight.value(), edited.bias.value(), result.network);
+    shard.graph.scatter(static_cast<int>(n), edited_weight, edited_bias, result.network);
     validate(result.network, "the edit of network `" + networks[n]->name + "`");
     std::int64_t open = 0;
     for (const float weight : result.network.weights) open += weight != 0.0f;
@@ -92,6 +113,12 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
       if (used) result.features.push_back(feature.name);
     }
   }
+}
+
+std::size_t BatchEditor::memory() const {
+  std::size_t bytes = 0;
+  for (const auto& shard : shards_) bytes += shard->arena.capacity();
+  return bytes;
 }
 
 std::vector<EditResult> BatchEditor::edit_all(std::span<const SubjectNetwork* const> networks,

@@ -3,6 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/graph_cache.hpp"
+#include "engine/stream_owner.hpp"
 #include "metanet/data/subject_network.hpp"
 #include "metanet/train/editor_data.hpp"
 #include "metanet/train/row_sampler.hpp"
@@ -17,16 +19,19 @@ struct EditResult {
   std::vector<std::string> features;  // names of the features it still reads
 };
 
-/// Edits networks with a trained editor. Keeps its memory: editing batches of one size allocates once.
+/// Edits networks with a trained editor, on the editor's device. Keeps its memory: editing batches of one size
+/// allocates once.
 class BatchEditor {
  public:
   /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not
   /// the dataset the editor was trained for (`fingerprint`).
   BatchEditor(TrainedEditor& trained, const Dataset& dataset);
 
-  /// Edits all networks at once. lambda: weights of the requirements of every network, (networks, requirements)
-  /// row-major; see LambdaRange::at_strength. A network's edit has the same bits alone and in any batch. Throws
-  /// InputError when a network does not fit the dataset, Error when a result is not finite.
+  /// Edits all networks at once; on a device nothing comes back before the edited weights, and an edit whose shapes
+  /// repeat is a graph. lambda: weights of the
+  /// requirements of every network, (networks, requirements) row-major; see LambdaRange::at_strength. A network's edit
+  /// has the same bits alone and in any batch. Throws InputError when a network does not fit the dataset, Error when a
+  /// result is not finite.
   std::vector<EditResult> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
 
   /// The same in batches of `batch` networks.
@@ -34,21 +39,27 @@ class BatchEditor {
                                    int batch);
 
   const RowBatch& probe_rows() const { return rows_; }
+  /// Bytes that the edits so far have taken up.
+  std::size_t memory() const;
 
  private:
   TrainedEditor* trained_;
   const Dataset* dataset_;
-  /// What one thread needs to edit a few networks from first to last.
+  /// What one thread, or the device, needs to edit networks from first to last.
   struct Shard {
+    explicit Shard(Stream stream) : arena(stream.device()), tape(arena, stream), inner(arena, stream) {}
+
     Arena arena;
-    Tape tape{arena, Stream()}, inner{arena, Stream()};
+    Tape tape, inner;
     GraphBatch graph;
     std::vector<EditorPass> passes;
+    GraphCache graphs;
   };
 
   void edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
                   std::span<EditResult> results) const;
 
+  StreamOwner stream_;  // outlives all that works on it
   RowSampler sampler_;
   Arena data_;  // rows and indices, for the life of the editor
   RowBatch rows_;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "autograd/op/subject_forward.hpp"
+#include "engine/copy.hpp"
 #include "kernels/cpu/cholesky.hpp"
 #include "kernels/feature_fold.hpp"
 
@@ -68,26 +69,28 @@ void fill_unique(const Dataset& dataset, const double* covariance, const TensorV
 
 }  // namespace
 
-EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype) {
-  EditorData data;
-  data.input_feature = arena.tensor({dataset.inputs}, DType::int32);
-  data.feature_offset = arena.tensor({static_cast<std::int64_t>(dataset.features.size()) + 1}, DType::int32);
-  std::int32_t* offset = data.feature_offset.as<std::int32_t>();
+EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype, Stream stream) {
+  const auto features = static_cast<std::int64_t>(dataset.features.size());
+  const Arena::Staged input_feature = arena.stage({dataset.inputs}, DType::int32),
+                      feature_offset = arena.stage({features + 1}, DType::int32),
+                      covariance = arena.stage({dataset.inputs, dataset.inputs}, DType::float64),
+                      unique = arena.stage({dataset.inputs, dataset.inputs}, dtype);
+  std::int32_t* offset = feature_offset.host.as<std::int32_t>();
   std::int32_t column = 0;
   for (std::size_t f = 0; f < dataset.features.size(); ++f) {
     const Feature& feature = dataset.features[f];
     check(feature.first_input == column, "editor_data", "inputs of feature `", feature.name, "` are not in order");
     offset[f] = column;
     for (int k = 0; k < feature.input_count; ++k)
-      data.input_feature.as<std::int32_t>()[column++] = static_cast<std::int32_t>(f);
+      input_feature.host.as<std::int32_t>()[column++] = static_cast<std::int32_t>(f);
   }
   check(column == dataset.inputs, "editor_data", "features cover ", column, " of ", dataset.inputs, " inputs");
   offset[dataset.features.size()] = column;
-  data.covariance = arena.zeros({dataset.inputs, dataset.inputs}, DType::float64);
-  data.unique = arena.zeros({dataset.inputs, dataset.inputs}, dtype);
-  fill_covariance(dataset.editor_train, dataset.inputs, data.covariance.as<double>());
-  fill_unique(dataset, data.covariance.as<double>(), data.unique);
-  return data;
+  for (const Arena::Staged* staged : {&covariance, &unique}) zero(staged->host, Stream());
+  fill_covariance(dataset.editor_train, dataset.inputs, covariance.host.as<double>());
+  fill_unique(dataset, covariance.host.as<double>(), unique.host);
+  arena.upload(stream);
+  return {input_feature.device, feature_offset.device, covariance.device, unique.device};
 }
 
 void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape) {
@@ -97,24 +100,32 @@ void expect_fitting(std::span<const SubjectNetwork* const> networks, const Edito
                  " outputs, got ", network->widths.front(), " and ", network->widths.back());
 }
 
-EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
-                         const EditorData& data, Arena& arena) {
+EditorInputs make_inputs(const GraphBatch& graph, const Editor& editor, const EditorData& data, Arena& arena) {
   const EditorShape& shape = editor.shape();
-  const kernels::BlockTable& table = graph.table();
   EditorInputs inputs;
-  inputs.table = &table;
-  inputs.weight = arena.tensor({table.edge_count}, editor.dtype());
-  inputs.bias = arena.tensor({table.node_count}, editor.dtype());
-  graph.gather(networks, inputs.weight, inputs.bias);
+  inputs.table = &graph.device_table();
   inputs.input_feature = data.input_feature;
   inputs.feature_offset = data.feature_offset;
   inputs.covariance = data.covariance;
-  inputs.node_entry = arena.tensor({table.node_count}, DType::int32);
-  node_entries(table, shape.input_embedding, inputs.node_entry.as<std::int32_t>());
-  const auto count = static_cast<std::size_t>(table.network_count);
-  auto* offset = static_cast<std::int64_t*>(arena.allocate((count + 1) * sizeof(std::int64_t)));
-  for (std::size_t n = 0; n <= count; ++n) offset[n] = static_cast<std::int64_t>(n) * shape.features;
-  inputs.feature_rows = {offset, table.network_count};
+  const Arena::Staged entry = arena.stage({graph.table().node_count}, DType::int32);
+  node_entries(graph.table(), shape.input_embedding, entry.host.as<std::int32_t>());
+  inputs.node_entry = entry.device;
+  const auto count = static_cast<std::size_t>(graph.networks());
+  const Staging::Bytes offset = arena.stage((count + 1) * sizeof(std::int64_t));
+  for (std::size_t n = 0; n <= count; ++n)
+    static_cast<std::int64_t*>(offset.host)[n] = static_cast<std::int64_t>(n) * shape.features;
+  inputs.feature_rows = {static_cast<const std::int64_t*>(offset.device), graph.networks()};
+  return inputs;
+}
+
+EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
+                         const EditorData& data, Arena& arena) {
+  EditorInputs inputs = make_inputs(graph, editor, data, arena);
+  const Arena::Staged weight = arena.stage({graph.table().edge_count}, editor.dtype()),
+                      bias = arena.stage({graph.table().node_count}, editor.dtype());
+  graph.gather(networks, weight.host, bias.host);
+  inputs.weight = weight.device;
+  inputs.bias = bias.device;
   return inputs;
 }
 
@@ -123,8 +134,8 @@ void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std:
   const std::int64_t networks = inputs.table->network_count, requirements = static_cast<std::int64_t>(ranges.size());
   check(static_cast<std::int64_t>(lambda.size()) == networks * requirements, "encode_condition", "expected ",
         networks * requirements, " weights, got ", lambda.size());
-  inputs.lambda = arena.tensor({networks, requirements}, dtype);
-  inputs.condition = arena.tensor({networks, 2 * requirements}, dtype);
+  const Arena::Staged raw = arena.stage({networks, requirements}, dtype),
+                      condition = arena.stage({networks, 2 * requirements}, dtype);
   const auto put = [dtype](const TensorView& view, std::int64_t index, double value) {
     if (dtype == DType::float64)
       view.as<double>()[index] = value;
@@ -138,10 +149,12 @@ void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std:
     const double low = std::log(range.low), high = std::log(range.high);
     // Beyond the range the editor has seen nothing to go by: it reads the nearest end.
     const double place = value > 0.0 && high > low ? 1.5 * (2.0 * std::log(value) - (low + high)) / (high - low) : 0.0;
-    put(inputs.lambda, i, dtype == DType::float32 ? std::min(value, kLargestFloat) : value);
-    put(inputs.condition, 2 * i, std::clamp(place, -1.5, 1.5));
-    put(inputs.condition, 2 * i + 1, value > 0.0 ? 1.0 : 0.0);
+    put(raw.host, i, dtype == DType::float32 ? std::min(value, kLargestFloat) : value);
+    put(condition.host, 2 * i, std::clamp(place, -1.5, 1.5));
+    put(condition.host, 2 * i + 1, value > 0.0 ? 1.0 : 0.0);
   }
+  inputs.lambda = raw.device;
+  inputs.condition = condition.device;
 }
 
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows) {

@@ -17,17 +17,20 @@ struct EditorData {
   TensorView unique;          // (inputs, inputs): x -> what the inputs of other features do not predict of it, linearly
 };
 
-EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype);
+/// In memory of `arena`; on a device the copies are queued on `stream`.
+EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype, Stream stream = {});
 
 /// Throws InputError that names the first network whose inputs or outputs are not those of the editor's dataset.
 void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape);
 
-/// Weights, biases and index tensors of a batch of fitting networks, in memory of `arena`; probe, rows, logits and
-/// lambda are left to the caller.
+/// The table and the index tensors of a batch of fitting networks, staged in `arena`, where `graph` is staged too; all
+/// else is left to the caller.
+EditorInputs make_inputs(const GraphBatch& graph, const Editor& editor, const EditorData& data, Arena& arena);
+/// The same with weights and biases; probe, rows, logits and lambda are left to the caller.
 EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork* const> networks, const Editor& editor,
                          const EditorData& data, Arena& arena);
 
-/// Fills `lambda` (networks, requirements) and `condition` (networks, 2 requirements): for each requirement in force
+/// Stages `lambda` (networks, requirements) and `condition` (networks, 2 requirements): for each requirement in force
 /// its weight's place in the range, log-scaled to +-1.5, and 1; for one that is off (weight 0) two zeros.
 void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges,
                       Arena& arena, DType dtype);

@@ -4,11 +4,14 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/copy.hpp"
+#include "engine/out_of_memory.hpp"
 #include "engine/parallel.hpp"
-#include "kernels/adamw.hpp"
+#include "engine/stream_owner.hpp"
 #include "kernels/fill.hpp"
 #include "metanet/data/sha256.hpp"
 #include "metanet/train/checkpoint.hpp"
+#include "metanet/train/editor_optimiser.hpp"
 #include "metanet/train/interrupt.hpp"
 #include "metanet/train/progress.hpp"
 #include "metanet/train/training_error.hpp"
@@ -44,26 +47,34 @@ class Trainer {
   Trainer(const EditorConfig& config, const Population& population, const Dataset& dataset, RequirementFactory factory,
           const EditorTrainOptions& options)
       : options_(options),
+        stream_(options.device),
+        shard_networks_(options.device.is_cuda() ? config.batch : kShardNetworks),
         trained_(make_editor(config, dataset, factory, DType::float32, options.device)),
-        data_(make_editor_data(dataset, fixed_, DType::float32)),
-        train_rows_(dataset, dataset.editor_train, attributes()),
-        validation_rows_(dataset, dataset.validation, attributes()),
+        fixed_(options.device),
+        data_(make_editor_data(dataset, fixed_, DType::float32, stream_)),
+        train_rows_(dataset, dataset.editor_train, attributes(), stream_),
+        validation_rows_(dataset, dataset.validation, attributes(), stream_),
         cache_(*trained_.editor, data_, gather_networks(population, train_count_),
                train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows,
-                                RandomStream(config.seed, kFirstProbe), DType::float32)),
-        shards_(make_shards(*this)) {
-    const std::int64_t count = parameters().count();
-    for (Tensor* state : {&first_, &second_, &average_, &best_, &backup_}) *state = Tensor({count}, DType::float32);
-    norm_ = Tensor({1}, DType::float32);
-    const auto tensors = static_cast<std::int64_t>(parameters().entries().size());
-    learning_rate_ = Tensor({tensors}, DType::float64);
-    decay_ = Tensor({tensors}, DType::float64);
-    for (std::int64_t i = 0; i < tensors; ++i)
-      decay_.as<double>()[i] = parameters().entries()[static_cast<std::size_t>(i)].decays ? config.weight_decay : 0.0;
-    copy(parameters().value(), average_);
-  }
+                                RandomStream(config.seed, kFirstProbe), DType::float32, stream_),
+               stream_),
+        shards_(make_shards(*this)),
+        optimiser_(trained_.editor->parameters(), trained_.config, stream_),
+        history_(kLossInterval, stream_) {}
 
   TrainedEditor run() {
+    try {
+      return train();
+    } catch (const OutOfMemory& error) {
+      std::size_t held = 0;
+      for (const auto& shard : shards_) held += shard->memory();
+      fail_input(trained_.config.file.string() + ": batch", error.what(),
+                 "; try batch: ", smaller_batch(trained_.config.batch, held, error));
+    }
+  }
+
+ private:
+  TrainedEditor train() {
     const EditorConfig& config = trained_.config;
     if (options_.resume) resume();
     const std::int64_t last = options_.stop_after > 0 ? std::min(options_.stop_after, config.steps) : config.steps;
@@ -71,25 +82,29 @@ class Trainer {
     Progress progress("editor", config.steps, options_.progress, done_);
     char note[64] = "";
     while (done_ < last && !interrupted()) {
-      const double loss = train_step();
+      train_step();
       ++done_;
-      if (done_ % every == 0 || done_ == config.steps) {
+      const bool validates = done_ % every == 0 || done_ == config.steps;
+      if (validates || history_.full()) check_losses();
+      if (validates) {
         validate_average();
         if (!options_.checkpoint.empty()) save();
         if (options_.verbose)
           std::fprintf(stderr, "step %lld: loss %.5f, validation %.5f, best %.5f at %lld\n",
-                       static_cast<long long>(done_), loss, score_, best_score_, static_cast<long long>(best_step_));
+                       static_cast<long long>(done_), loss_, score_, best_score_, static_cast<long long>(best_step_));
       }
-      std::snprintf(note, sizeof note, "loss %.4f", loss);
+      std::snprintf(note, sizeof note, "loss %.4f", loss_);
       progress.update(done_, note);
     }
+    check_losses();
     if (done_ < config.steps) {
       save();
       trained_.provenance["steps"] = done_;
       return std::move(trained_);
     }
     progress.finish();
-    copy(best_, parameters().value());
+    optimiser_.deliver_best();
+    synchronise(stream_);
     trained_.provenance["steps"] = config.steps;
     trained_.provenance["best_step"] = best_step_;
     trained_.provenance["validation_score"] = best_score_;
@@ -97,7 +112,6 @@ class Trainer {
     return std::move(trained_);
   }
 
- private:
   std::int64_t validation_interval() const {
     return std::max<std::int64_t>(1, trained_.config.steps / trained_.config.validations);
   }
@@ -119,10 +133,6 @@ class Trainer {
     train_count = static_cast<int>(networks.size());
     networks.insert(networks.end(), validation.begin(), validation.end());
     return networks;
-  }
-
-  static void copy(const TensorView& from, const TensorView& to) {
-    std::copy_n(from.as<float>(), from.count(), to.as<float>());
   }
 
   void draw_batch() {
@@ -147,9 +157,10 @@ class Trainer {
     }
   }
 
-  double train_step() {
+  void train_step() {
     const EditorConfig& config = trained_.config;
     const auto step = static_cast<std::uint32_t>(done_);
+    last_step_ = done_;
     draw_batch();
     run_shards({.picks = {},
                 .lambda = {},
@@ -165,50 +176,46 @@ class Trainer {
                 .training = true,
                 .step = step,
                 .shard = 0});
-    double loss = 0.0;
-    kernels::fill({.y = parameters().grad(), .value = 0.0}, Stream());
-    for (std::size_t s = 0; s < terms_.size(); ++s) {
-      loss += static_cast<double>(*terms_[s]->total.value().as<float>());
-      kernels::accumulate({.x = shards_[s]->grad(), .scale = 1.0, .y = parameters().grad()}, Stream());
+    kernels::fill({.y = parameters().grad(), .value = 0.0}, stream_);
+    for (std::size_t s = 0; s < terms_.size(); ++s)
+      kernels::accumulate({.x = shards_[s]->grad(), .scale = 1.0, .y = parameters().grad()}, stream_);
+    const TensorView& norm = optimiser_.measure_gradient();
+    if (options_.device.is_cuda()) {
+      history_.add(terms_[0]->total.value(), norm);
+    } else {
+      loss_ = 0.0;
+      for (const LossTerms* terms : terms_) loss_ += static_cast<double>(*terms->total.value().as<float>());
+      if (!std::isfinite(loss_)) blame(done_);
+      if (!std::isfinite(*norm.as<float>())) blame_gradient(done_, loss_);
     }
-    if (!std::isfinite(loss)) blame();
-    kernels::gradient_norm({.grad = parameters().grad(), .norm = norm_}, Stream());
-    if (!std::isfinite(*norm_.as<float>()))
-      fail_training("editor training", "step ", done_, ": the gradient is not finite though the loss (", loss,
-                    ") is; a lower learning rate may help");
-    const double warm =
-        std::min(1.0, static_cast<double>(done_ + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
-    const double cosine =
-        0.5 * (1.0 + std::cos(3.14159265358979323846 * static_cast<double>(done_) / static_cast<double>(config.steps)));
-    const double rate =
-        config.learning_rate * warm * (config.final_learning_rate + (1.0 - config.final_learning_rate) * cosine);
-    std::fill_n(learning_rate_.as<double>(), learning_rate_.count(), rate);
-    // A young average follows the weights closely.
-    const double average = std::min(config.average, static_cast<double>(done_ + 1) / static_cast<double>(done_ + 10));
-    kernels::adamw({.value = parameters().value(),
-                    .grad = parameters().grad(),
-                    .first_moment = first_,
-                    .second_moment = second_,
-                    .average = average_,
-                    .average_decay = average,
-                    .segments = parameters().segments(),
-                    .learning_rate = learning_rate_,
-                    .weight_decay = decay_,
-                    .step = done_ + 1,
-                    .gradient_norm = norm_,
-                    .max_norm = config.clip},
-                   Stream());
-    return loss;
+    optimiser_.step(done_);
+  }
+
+  /// Looks at what a device kept of the steps since the last time.
+  void check_losses() {
+    const auto entries = history_.take();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const std::int64_t step = done_ - static_cast<std::int64_t>(entries.size() - i);
+      loss_ = entries[i].loss;
+      if (!std::isfinite(loss_)) blame(step);
+      if (!std::isfinite(entries[i].norm)) blame_gradient(step, loss_);
+    }
+  }
+
+  [[noreturn]] static void blame_gradient(std::int64_t step, double loss) {
+    fail_training("editor training", "step ", step, ": the gradient is not finite though the loss (", loss,
+                  ") is; a lower learning rate may help");
   }
 
   static std::vector<std::unique_ptr<TrainingStep>> make_shards(const Trainer& trainer) {
     std::vector<std::unique_ptr<TrainingStep>> shards;
-    for (int first = 0; first < trainer.trained_.config.batch; first += kShardNetworks)
-      shards.push_back(std::make_unique<TrainingStep>(trainer.trained_, trainer.data_, trainer.cache_));
+    for (int first = 0; first < trainer.trained_.config.batch; first += trainer.shard_networks_)
+      shards.push_back(
+          std::make_unique<TrainingStep>(trainer.trained_, trainer.data_, trainer.cache_, trainer.stream_));
     return shards;
   }
 
-  /// Runs the networks of `picks_`, a shard a thread; `terms_` are those of each shard.
+  /// Runs the networks of `picks_`, a shard a thread, or all at once on a device; `terms_` are those of each shard.
   void run_shards(const TrainingStep::Batch& shared) {
     const std::size_t requirements = trained_.config.lambda.size();
     loss_weights(lambda_, requirements, trained_.config.balance, weight_);
@@ -216,12 +223,12 @@ class Trainer {
     double sum = 0.0;
     for (const double weight : weight_) sum += weight;
     for (double& weight : weight_) weight /= sum;
-    const std::size_t shards = (picks_.size() + kShardNetworks - 1) / kShardNetworks;
+    const auto size = static_cast<std::size_t>(shard_networks_);
+    const std::size_t shards = (picks_.size() + size - 1) / size;
     terms_.assign(shards, nullptr);
     parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
       const auto shard = static_cast<std::size_t>(s);
-      const std::size_t first = shard * kShardNetworks,
-                        count = std::min<std::size_t>(kShardNetworks, picks_.size() - first);
+      const std::size_t first = shard * size, count = std::min(size, picks_.size() - first);
       TrainingStep::Batch batch = shared;
       batch.picks = std::span(picks_).subspan(first, count);
       batch.lambda = std::span(lambda_).subspan(first * requirements, count * requirements);
@@ -231,20 +238,24 @@ class Trainer {
     });
   }
 
-  /// Finds the term and the network that made the loss not finite, and says so.
-  [[noreturn]] void blame() {
+  /// Finds the term and the network that made the loss of `step` not finite, and says so; of the last step only: the
+  /// terms of the others are gone.
+  [[noreturn]] void blame(std::int64_t step) {
     const auto& names = trained_.config.shape.requirements;
-    for (std::size_t s = 0; s < terms_.size(); ++s)
+    for (std::size_t s = 0; s < terms_.size() && step == last_step_; ++s)
       for (std::size_t pass = 0; pass < terms_[s]->divergence.size(); ++pass) {
         const LossTerms& terms = *terms_[s];
         const auto look = [&](const Variable& term, const std::string& name) {
           if (!term) return;
-          for (std::int64_t n = 0; n < term.extent(0); ++n)
-            if (!std::isfinite(term.value().as<float>()[n]))
+          const Tensor value = host_copy(term.value(), stream_);
+          for (std::int64_t n = 0; n < value.count(); ++n)
+            if (!std::isfinite(value.as<float>()[n]))
               fail_training(
-                  "editor training", "step ", done_, ": ", name, " after pass ", pass + 1,
+                  "editor training", "step ", step, ": ", name, " after pass ", pass + 1,
                   " is not finite for network `",
-                  cache_.networks()[static_cast<std::size_t>(picks_[s * kShardNetworks + static_cast<std::size_t>(n)])]
+                  cache_
+                      .networks()[static_cast<std::size_t>(
+                          picks_[s * static_cast<std::size_t>(shard_networks_) + static_cast<std::size_t>(n)])]
                       ->name,
                   "`; a lower learning rate may help");
         };
@@ -252,23 +263,23 @@ class Trainer {
         for (std::size_t r = 0; r < terms.requirement[pass].size(); ++r)
           look(terms.requirement[pass][r], "the requirement `" + names[r] + "`");
       }
-    fail_training("editor training", "step ", done_,
-                  ": the loss is not finite, from the barrier on the gate logits; a lower learning rate may help");
+    fail_training("editor training", "step ", step, ": the loss is not finite",
+                  step == last_step_ ? ", from the barrier on the gate logits" : "",
+                  "; a lower learning rate may help");
   }
 
   /// Measures the moving average and keeps it if it is the best so far.
   void validate_average() {
-    copy(parameters().value(), backup_);
-    copy(average_, parameters().value());
+    optimiser_.swap_in_average();
     score_ = validation_score();
-    copy(backup_, parameters().value());
+    optimiser_.swap_back();
     if (!std::isfinite(score_))
       fail_training("editor training", "step ", done_,
                     ": the validation score is not finite; a lower learning rate may help");
     if (best_step_ < 0 || score_ < best_score_) {
       best_score_ = score_;
       best_step_ = done_;
-      copy(average_, best_);
+      optimiser_.keep_average();
     }
   }
 
@@ -305,50 +316,57 @@ class Trainer {
                     .training = false,
                     .step = 0,
                     .shard = 0});
-        for (std::size_t n = 0; n < picks_.size(); ++n) {
-          const LossTerms& terms = *terms_[n / kShardNetworks];
-          const std::size_t last = terms.divergence.size() - 1;
-          const auto at = static_cast<std::int64_t>(n % kShardNetworks);
-          double value = static_cast<double>(terms.divergence[last].value().as<float>()[at]);
-          for (std::size_t r = 0; r < requirements; ++r)
-            value +=
-                lambda_[n * requirements + r] * static_cast<double>(terms.requirement[last][r].value().as<float>()[at]);
-          sum += value * raw_weight_[n];
-          count += 1.0;
+        const auto size = static_cast<std::size_t>(shard_networks_);
+        for (std::size_t shard = 0; shard < terms_.size(); ++shard) {
+          const LossTerms& terms = *terms_[shard];
+          const std::size_t last = terms.divergence.size() - 1, begin = shard * size;
+          const Tensor divergence = host_copy(terms.divergence[last].value(), stream_);
+          std::vector<Tensor> requirement;
+          for (const Variable& term : terms.requirement[last]) requirement.push_back(host_copy(term.value(), stream_));
+          for (std::size_t k = 0; k < std::min(size, picks_.size() - begin); ++k) {
+            double value = static_cast<double>(divergence.as<float>()[k]);
+            for (std::size_t r = 0; r < requirements; ++r)
+              value += lambda_[(begin + k) * requirements + r] * static_cast<double>(requirement[r].as<float>()[k]);
+            sum += value * raw_weight_[begin + k];
+            count += 1.0;
+          }
         }
       }
     return sum / count;
   }
 
-  /// What a checkpoint holds; its tensors are those of this trainer.
-  TrainingState state() {
+  /// What a checkpoint holds, with the optimiser's tensors in host memory.
+  TrainingState state(const std::vector<std::pair<std::string, Tensor>>& tensors) const {
     return {.config = trained_.config.text,
             .dataset = trained_.dataset_fingerprint,
             .networks = fingerprint_,
             .step = done_,
             .best_step = best_step_,
             .best_score = best_score_,
-            .tensors = {{"value", parameters().value()},
-                        {"first_moment", first_},
-                        {"second_moment", second_},
-                        {"average", average_},
-                        {"best", best_}}};
+            .tensors = {tensors.begin(), tensors.end()}};
   }
 
   void save() {
     check(!options_.checkpoint.empty(), "editor training", "stopping early needs a checkpoint file");
-    save_checkpoint(state(), options_.checkpoint);
+    save_checkpoint(state(optimiser_.state()), options_.checkpoint);
   }
 
   void resume() {
-    TrainingState read = state();
+    const auto tensors = optimiser_.state();
+    TrainingState read = state(tensors);
     load_checkpoint(options_.checkpoint, trained_.config.steps, validation_interval(), read);
+    optimiser_.set_state(tensors);
     done_ = read.step;
     best_step_ = read.best_step;
     best_score_ = read.best_score;
   }
 
+  /// Steps whose losses a device keeps before the host looks at them.
+  static constexpr std::int64_t kLossInterval = 64;
+
   EditorTrainOptions options_;
+  StreamOwner stream_;  // outlives all that works on it
+  int shard_networks_;
   TrainedEditor trained_;
   Arena fixed_;  // rows and indices that outlive every step
   EditorData data_;
@@ -358,18 +376,18 @@ class Trainer {
   std::vector<std::unique_ptr<TrainingStep>> shards_;
   std::vector<const LossTerms*> terms_;
   std::string fingerprint_ = fingerprint(cache_.networks());
-  Tensor first_, second_, average_, best_, backup_, norm_, learning_rate_, decay_;
+  EditorOptimiser optimiser_;
+  LossHistory history_;
   std::vector<int> picks_;
   std::vector<double> lambda_, weight_, raw_weight_;
-  std::int64_t done_ = 0, best_step_ = -1;
-  double best_score_ = 0.0, score_ = 0.0;
+  std::int64_t done_ = 0, best_step_ = -1, last_step_ = -1;
+  double best_score_ = 0.0, score_ = 0.0, loss_ = 0.0;
 };
 
 }  // namespace
 
 TrainedEditor train_editor(const EditorConfig& config, const Population& population, const Dataset& dataset,
                            RequirementFactory factory, const EditorTrainOptions& options) {
-  check(!options.device.is_cuda(), "editor training", "the CUDA engine is not part of this build");
   if (population.dataset_fingerprint != dataset.fingerprint)
     fail_input(dataset.source.string(), "expected the dataset the population was trained on, `",
                population.dataset_name, "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name,

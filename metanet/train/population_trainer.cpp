@@ -11,6 +11,7 @@
 
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
+#include "engine/stream_owner.hpp"
 #include "metanet/train/population_plan.hpp"
 #include "metanet/train/progress.hpp"
 #include "metanet/train/training_pool.hpp"
@@ -89,6 +90,8 @@ class RunQueue {
   std::atomic<bool> stopped_ = false;
 };
 
+/// Networks trained at a time by a thread, and on a device: enough to fill it, few enough for the memory of any.
+constexpr int kThreadNetworks = 16, kDeviceNetworks = 4096;
 /// Steps of a pool between two looks at what the other threads do.
 constexpr int kStepsPerReport = 16;
 
@@ -112,16 +115,20 @@ void train_from(RunQueue& queue, TrainingPool& pool, std::size_t capacity) {
 
 /// Trains all plans. Every thread has a pool of its own, inside which kernels run on that one thread: steps are too
 /// short to share one out (with a barrier after every kernel, threads wait for the slowest several thousand times a
-/// second).
+/// second). A device has one pool.
 std::vector<std::vector<SubjectNetwork>> train(const PopulationConfig& config, const Dataset& dataset,
-                                               const std::vector<TrainingPlan>& plans, const TrainOptions& options) {
-  const TrainingRows rows(dataset.subject_train, dataset.inputs);
+                                               const std::vector<TrainingPlan>& plans, const TrainOptions& options,
+                                               Stream stream) {
+  const bool on_device = stream.device().is_cuda();
+  const TrainingRows rows(dataset.subject_train, dataset.inputs, stream);
   RunQueue queue(plans, options.progress);
-  const auto workers = std::min(static_cast<std::size_t>(omp_get_max_threads()), plans.size());
-  const std::size_t capacity = std::min(static_cast<std::size_t>(options.pool), (plans.size() + workers - 1) / workers);
+  const auto workers =
+      on_device ? std::size_t{1} : std::min(static_cast<std::size_t>(omp_get_max_threads()), plans.size());
+  const int pool_size = options.pool > 0 ? options.pool : on_device ? kDeviceNetworks : kThreadNetworks;
+  const std::size_t capacity = std::min(static_cast<std::size_t>(pool_size), (plans.size() + workers - 1) / workers);
   parallel_for(static_cast<std::int64_t>(workers), [&](std::int64_t) {
     try {
-      TrainingPool pool(config, dataset, rows, Stream());
+      TrainingPool pool(config, dataset, rows, stream);
       train_from(queue, pool, capacity);
     } catch (...) {
       queue.stop();
@@ -134,13 +141,12 @@ std::vector<std::vector<SubjectNetwork>> train(const PopulationConfig& config, c
 }  // namespace
 
 Population train_population(const PopulationConfig& config, const Dataset& dataset, const TrainOptions& options) {
-  check(!options.device.is_cuda(), "train_population", "trains on the CPU only, got device ",
-        to_string(options.device));
-  check(options.pool > 0, "train_population", "expected a pool of at least 1 network, got ", options.pool);
+  check(options.pool >= 0, "train_population", "expected a pool of at least 1 network, or 0, got ", options.pool);
   const ThreadCount threads(options.threads);
+  const StreamOwner stream(options.device);
   const auto start = std::chrono::steady_clock::now();
   const std::vector<TrainingPlan> plans = plan_population(config, dataset);
-  std::vector<std::vector<SubjectNetwork>> runs = train(config, dataset, plans, options);
+  std::vector<std::vector<SubjectNetwork>> runs = train(config, dataset, plans, options, stream);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
 
   Population population;
@@ -163,7 +169,8 @@ Population train_population(const PopulationConfig& config, const Dataset& datas
 
   std::vector<const SubjectNetwork*> networks;
   for (const SubjectNetwork& network : population.networks) networks.push_back(&network);
-  const std::vector<double> accuracy = accuracies(networks, TrainingRows(dataset.validation, dataset.inputs), Stream());
+  const std::vector<double> accuracy =
+      accuracies(networks, TrainingRows(dataset.validation, dataset.inputs, stream), stream);
   for (std::size_t n = 0; n < accuracy.size(); ++n)
     population.attributes[n]["training"]["validation_accuracy"] = accuracy[n];
   population.provenance = {

@@ -7,12 +7,12 @@
 
 namespace amend {
 
-/// How to train, not what: none of it changes a bit of the networks.
+/// How to train, not what: on one kind of device none of it changes a bit of the networks.
 struct TrainOptions {
   bool progress = false;  // a bar on stderr, or a line per 10 % where that is no terminal
   int threads = 0;        // 0: as many as OpenMP gives
-  Device device;          // the CPU; others are an Error
-  int pool = 16;          // networks a thread trains at a time: their states fit its cache
+  Device device;          // where the networks are trained and measured
+  int pool = 0;           // networks trained at a time; 0: 16 a thread, their states fit its cache, or 4096 on a device
 };
 
 /// Trains the networks that `config` describes on subject_train of `dataset` and measures their accuracy on its

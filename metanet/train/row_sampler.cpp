@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "engine/copy.hpp"
+#include "kernels/gather.hpp"
+
 namespace amend {
 
-RowSampler::RowSampler(const Dataset& dataset, const Rows& rows, const std::vector<std::string>& attributes)
-    : inputs_(dataset.inputs), input_(rows.input) {
+RowSampler::RowSampler(const Dataset& dataset, const Rows& rows, const std::vector<std::string>& attributes,
+                       Stream stream)
+    : input_({rows.count, dataset.inputs}, DType::float32, stream.device()) {
   check(rows.count > 0, "row_sampler", "`", dataset.name, "` has no rows to draw from");
+  copy(input_, {const_cast<float*>(rows.input.data()), input_.view().shape, DType::float32, Device::cpu()}, stream);
   if (attributes.empty()) return;
   const std::vector<std::string> names = group_names(dataset, attributes);
   const std::vector<std::int32_t> group = group_ids(dataset, rows, attributes);
@@ -31,36 +36,31 @@ RowSampler::RowSampler(const Dataset& dataset, const Rows& rows, const std::vect
   }
 }
 
-RowBatch RowSampler::draw(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& stream,
-                          DType dtype) const {
-  RowBatch batch;
+RowDraw RowSampler::plan(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& random,
+                         DType dtype) const {
+  RowDraw draw;
+  RowBatch& batch = draw.batch;
   const std::int64_t cells = static_cast<std::int64_t>(cell_.size()), total = random_rows + cells * cell_rows;
   batch.random_rows = random_rows;
   batch.groups = groups_;
-  batch.x = arena.tensor({total, inputs_}, dtype);
-  if (groups_ > 0) {
-    batch.cell = arena.tensor({total}, DType::int32);
-    batch.parity_mix = arena.zeros({groups_, cells}, dtype);
-    batch.opportunity_mix = arena.zeros({groups_, cells}, dtype);
-  }
-  const auto copy_row = [&](std::int64_t to, std::int64_t from) {
-    const float* row = input_.data() + from * inputs_;
-    if (dtype == DType::float64)
-      std::copy_n(row, inputs_, batch.x.as<double>() + to * inputs_);
-    else
-      std::copy_n(row, inputs_, batch.x.as<float>() + to * inputs_);
-  };
-  for (std::int64_t i = 0; i < random_rows; ++i) {
-    copy_row(i, stream.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(rows())));
-    if (groups_ > 0) batch.cell.as<std::int32_t>()[i] = -1;
-  }
+  const Arena::Staged index = arena.stage({total}, DType::int32);
+  draw.index = index.device;
+  std::int32_t* row = index.host.as<std::int32_t>();
+  for (std::int64_t i = 0; i < random_rows; ++i)
+    row[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(rows())));
+  batch.x = {nullptr, {total, input_.view().extent(1)}, dtype, arena.device()};
+  if (groups_ == 0) return draw;
+
+  const Arena::Staged cell = arena.stage({total}, DType::int32), parity = arena.stage({groups_, cells}, dtype),
+                      opportunity = arena.stage({groups_, cells}, dtype);
+  for (const Arena::Staged* mix : {&parity, &opportunity}) zero(mix->host, Stream());
+  std::fill_n(cell.host.as<std::int32_t>(), random_rows, -1);
   for (std::int64_t c = 0; c < cells; ++c) {
     const auto& members = cell_[static_cast<std::size_t>(c)];
     for (std::int64_t k = 0; k < cell_rows; ++k) {
       const std::int64_t i = random_rows + c * cell_rows + k;
-      const auto pick = stream.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(members.size()));
-      copy_row(i, members[pick]);
-      batch.cell.as<std::int32_t>()[i] = static_cast<std::int32_t>(c);
+      row[i] = members[random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(members.size()))];
+      cell.host.as<std::int32_t>()[i] = static_cast<std::int32_t>(c);
     }
     const std::int64_t group = c % groups_;
     const auto set = [&](const TensorView& matrix, double value) {
@@ -69,10 +69,27 @@ RowBatch RowSampler::draw(Arena& arena, std::int64_t random_rows, std::int64_t c
       else
         matrix.as<float>()[group * cells + c] = static_cast<float>(value);
     };
-    set(batch.parity_mix, label_share_[static_cast<std::size_t>(c)]);
-    if (c >= groups_) set(batch.opportunity_mix, 1.0);
+    set(parity.host, label_share_[static_cast<std::size_t>(c)]);
+    if (c >= groups_) set(opportunity.host, 1.0);
   }
+  batch.cell = cell.device;
+  batch.parity_mix = parity.device;
+  batch.opportunity_mix = opportunity.device;
+  return draw;
+}
+
+RowBatch RowSampler::gather(const RowDraw& draw, Arena& arena, Stream stream) const {
+  RowBatch batch = draw.batch;
+  batch.x = arena.tensor(draw.batch.x.shape, draw.batch.x.dtype);
+  kernels::gather_rows({.x = input_, .index = draw.index, .y = batch.x}, stream);
   return batch;
+}
+
+RowBatch RowSampler::draw(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& random,
+                          DType dtype, Stream stream) const {
+  const RowDraw draw = plan(arena, random_rows, cell_rows, random, dtype);
+  arena.upload(stream);
+  return gather(draw, arena, stream);
 }
 
 }  // namespace amend

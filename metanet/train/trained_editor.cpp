@@ -117,11 +117,12 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   SafetensorsFile contents;
   // A path may hold bytes that are no UTF-8.
   contents.metadata[kFormat] = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const Tensor values = parameters.on_host();
   for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
     const auto& entry = parameters.entries()[index];
     std::vector<std::int64_t> shape;
     for (int axis = 0; axis < entry.shape.rank(); ++axis) shape.push_back(entry.shape[axis]);
-    const TensorView value = parameters.value(static_cast<int>(index));
+    const TensorView value = parameters.view_of(values, static_cast<int>(index));
     contents.tensors.push_back(
         make_float_tensor(entry.name, shape, {value.as<float>(), static_cast<std::size_t>(value.count())}));
   }
@@ -187,11 +188,12 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
                                             device, trained.config.seed);
   if (trained.editor->reads_groups() && trained.config.sensitive.empty())
     fail_input(where, "its description contradicts itself: fairness without a sensitive attribute");
-  const ParameterSet& parameters = trained.editor->parameters();
+  ParameterSet& parameters = trained.editor->parameters();
   if (contents.tensors.size() != parameters.entries().size())
     fail_input(where, "expected ", parameters.entries().size(), " tensors, got ", contents.tensors.size());
   std::map<std::string_view, const SafetensorsTensor*> by_name;
   for (const auto& tensor : contents.tensors) by_name[tensor.name] = &tensor;
+  const Tensor all = parameters.on_host();
   for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
     const auto& entry = parameters.entries()[index];
     const auto found = by_name.find(entry.name);
@@ -202,8 +204,9 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
       fail_input(where, "expected tensor `", entry.name, "` of shape ", shape_text(expected), ", got ",
                  shape_text(found->second->shape));
     const std::vector<float> values = read_floats(*found->second, where);
-    std::copy(values.begin(), values.end(), parameters.value(static_cast<int>(index)).as<float>());
+    std::copy(values.begin(), values.end(), parameters.view_of(all, static_cast<int>(index)).as<float>());
   }
+  parameters.set(all);
   return trained;
 }
 

@@ -6,10 +6,12 @@
 #include <span>
 #include <utility>
 
+#include "engine/copy.hpp"
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/cross_entropy.hpp"
+#include "kernels/fill.hpp"
 #include "kernels/subject_forward.hpp"
 
 namespace amend {
@@ -17,6 +19,8 @@ namespace {
 
 /// The cosine schedule ends at this share of the learning rate.
 constexpr double kFinalRate = 0.1;
+/// Steps of a device between two looks at the losses: a loss that is not finite stays so.
+constexpr std::int64_t kLossInterval = 32;
 /// Networks and rows that `accuracies` works on at a time.
 constexpr std::size_t kEvaluationNetworks = 64;
 constexpr std::int64_t kEvaluationRows = 1024;
@@ -33,39 +37,43 @@ void clear(SubjectNetwork& network) {
 
 }  // namespace
 
-TrainingRows::TrainingRows(const Rows& rows, int inputs)
-    : input({rows.count, inputs}, DType::float32), label(rows.label) {
+TrainingRows::TrainingRows(const Rows& rows, int inputs, Stream stream)
+    : input({rows.count, inputs}, DType::float32, stream.device()), label(rows.label) {
   check(static_cast<std::int64_t>(rows.input.size()) == rows.count * inputs &&
             static_cast<std::int64_t>(rows.label.size()) == rows.count,
         "training_rows", "expected ", rows.count, " rows of ", inputs, " inputs and a label, got ", rows.input.size(),
         " numbers and ", rows.label.size(), " labels");
-  std::copy(rows.input.begin(), rows.input.end(), input.as<float>());
+  copy(input, {const_cast<float*>(rows.input.data()), input.view().shape, DType::float32, Device::cpu()}, stream);
 }
 
 std::vector<double> accuracies(const std::vector<const SubjectNetwork*>& networks, const TrainingRows& rows,
                                Stream stream) {
   std::vector<std::int64_t> correct(networks.size(), 0);
-  Arena arena;
+  Arena arena(stream.device());
+  Tensor host;
   for (std::size_t first = 0; first < networks.size(); first += kEvaluationNetworks) {
     const auto batch = std::span(networks).subspan(first, std::min(kEvaluationNetworks, networks.size() - first));
     arena.reset();
-    const GraphBatch graph(batch);
-    const TensorView weight = arena.tensor({graph.table().edge_count}, DType::float32);
-    const TensorView bias = arena.tensor({graph.table().node_count}, DType::float32);
-    graph.gather(batch, weight, bias);
+    GraphBatch graph(batch);
+    graph.stage(arena);
+    const Arena::Staged weight = arena.stage({graph.table().edge_count}, DType::float32),
+                        bias = arena.stage({graph.table().node_count}, DType::float32);
+    graph.gather(batch, weight.host, bias.host);
+    arena.upload(stream);
     const std::int64_t classes = graph.outputs();
     const Arena::Mark mark = arena.mark();
     for (std::int64_t row = 0; row < rows.count(); row += kEvaluationRows) {
       arena.rewind(mark);
       const std::int64_t count = std::min(kEvaluationRows, rows.count() - row);
       const TensorView logits = arena.tensor({graph.networks(), count, classes}, DType::float32);
-      kernels::subject_forward({.table = graph.table(),
-                                .weight = weight,
-                                .bias = bias,
+      kernels::subject_forward({.table = graph.device_table(),
+                                .weight = weight.device,
+                                .bias = bias.device,
                                 .x = slice_rows(rows.input, row, count),
                                 .logits = logits},
                                stream);
-      const float* logit = logits.as<float>();
+      if (logits.device.is_cuda()) host = host_copy(logits, stream);
+      const float* logit = logits.device.is_cuda() ? host.as<float>() : logits.as<float>();
       const std::int32_t* label = rows.label.data() + row;
       for (std::size_t n = 0; n < batch.size(); ++n)
         for (std::int64_t r = 0; r < count; ++r, logit += classes)
@@ -80,7 +88,12 @@ std::vector<double> accuracies(const std::vector<const SubjectNetwork*>& network
 
 TrainingPool::TrainingPool(const PopulationConfig& config, const Dataset& dataset, const TrainingRows& rows,
                            Stream stream)
-    : config_(&config), dataset_(&dataset), rows_(&rows), stream_(stream) {}
+    : config_(&config),
+      dataset_(&dataset),
+      rows_(&rows),
+      stream_(stream),
+      arena_(stream.device()),
+      step_(stream.device(), std::size_t{1} << 16) {}
 
 void TrainingPool::admit(const std::vector<const TrainingPlan*>& plans) {
   write_back();
@@ -110,14 +123,24 @@ std::vector<TrainingPool::Result> TrainingPool::take_finished() {
   return results;
 }
 
+TrainingPool::HostParameters TrainingPool::on_host(const Parameters& parameters) const {
+  HostParameters host{.weight = parameters.weight, .bias = parameters.bias};
+  if (!stream_.device().is_cuda()) return host;
+  host.weight = host.weight_copy = host_copy(parameters.weight, stream_);
+  host.bias = host.bias_copy = host_copy(parameters.bias, stream_);
+  return host;
+}
+
 /// Takes the batch apart; the next step builds it anew.
 void TrainingPool::write_back() {
+  if (graph_.networks() == 0) return;
+  const HostParameters value = on_host(value_), first = on_host(first_moment_), second = on_host(second_moment_);
   parallel_for(graph_.networks(), [&](std::int64_t index) {
     Member& member = members_[static_cast<std::size_t>(index)];
     const int n = static_cast<int>(index);
-    graph_.scatter(n, value_.weight, value_.bias, member.network);
-    graph_.scatter(n, first_moment_.weight, first_moment_.bias, member.first_moment);
-    graph_.scatter(n, second_moment_.weight, second_moment_.bias, member.second_moment);
+    graph_.scatter(n, value.weight, value.bias, member.network);
+    graph_.scatter(n, first.weight, first.bias, member.first_moment);
+    graph_.scatter(n, second.weight, second.bias, member.second_moment);
   });
   graph_ = GraphBatch();
 }
@@ -132,46 +155,72 @@ void TrainingPool::build() {
   }
   graph_ = GraphBatch(networks);
   arena_.reset();
+  graph_.stage(arena_);
   const auto parameters = [&] {
     return Parameters{arena_.tensor({graph_.table().edge_count}, DType::float32),
                       arena_.tensor({graph_.table().node_count}, DType::float32)};
   };
-  value_ = parameters();
+  const auto gathered = [&](const std::vector<const SubjectNetwork*>& members) {
+    const Arena::Staged weight = arena_.stage({graph_.table().edge_count}, DType::float32),
+                        bias = arena_.stage({graph_.table().node_count}, DType::float32);
+    graph_.gather(members, weight.host, bias.host);
+    return Parameters{weight.device, bias.device};
+  };
+  value_ = gathered(networks);
   grad_ = parameters();
-  first_moment_ = parameters();
-  second_moment_ = parameters();
-  graph_.gather(networks, value_.weight, value_.bias);
-  graph_.gather(first, first_moment_.weight, first_moment_.bias);
-  graph_.gather(second, second_moment_.weight, second_moment_.bias);
+  first_moment_ = gathered(first);
+  second_moment_ = gathered(second);
+  feature_mask_ = stage_feature_mask();
 
   const std::int64_t batch = config_->batch_size, classes = dataset_->classes, rows = graph_.networks();
-  row_index_ = arena_.tensor({rows, batch}, DType::int32);
-  label_ = arena_.tensor({rows, batch}, DType::int32);
   activation_ = arena_.tensor({graph_.table().hidden_count, batch}, DType::float32);
   slope_ = arena_.tensor({graph_.table().hidden_count, batch}, DType::float32);
   logits_ = arena_.tensor({rows, batch, classes}, DType::float32);
   grad_logits_ = arena_.tensor({rows, batch, classes}, DType::float32);
-  class_weight_ = arena_.tensor({rows, classes}, DType::float32);
   loss_ = arena_.tensor({rows}, DType::float32);
   grad_loss_ = arena_.tensor({rows}, DType::float32);
-  learning_rate_ = arena_.tensor({rows}, DType::float64);
-  weight_decay_ = arena_.tensor({rows}, DType::float64);
-  no_decay_ = arena_.zeros({rows}, DType::float64);
-  std::fill_n(grad_loss_.as<float>(), rows, 1.0f);
-  float* class_weight = class_weight_.as<float>();
-  for (const Member& member : members_)
-    class_weight = std::copy_n(member.result.plan->class_weight.begin(), classes, class_weight);
+  no_decay_ = arena_.zeros({rows}, DType::float64, stream_);
+  const Arena::Staged class_weight = arena_.stage({rows, classes}, DType::float32);
+  float* out = class_weight.host.as<float>();
+  for (const Member& member : members_) out = std::copy_n(member.result.plan->class_weight.begin(), classes, out);
+  class_weight_ = class_weight.device;
+  arena_.upload(stream_);
+  kernels::fill({.y = grad_loss_, .value = 1.0}, stream_);
 }
 
-/// Draws the rows of the network's next batch, sets its rates and clears its gradients.
+/// 1 at every weight but those of features that a network does not use: with their gradients held at 0, AdamW leaves
+/// them at 0. Absent when every network uses all features.
+TensorView TrainingPool::stage_feature_mask() {
+  const auto uses_all = [](const Member& member) {
+    const auto& uses = member.result.plan->uses_feature;
+    return std::all_of(uses.begin(), uses.end(), [](auto used) { return static_cast<bool>(used); });
+  };
+  if (std::all_of(members_.begin(), members_.end(), uses_all)) return {};
+  const Arena::Staged mask = arena_.stage({graph_.table().edge_count}, DType::float32);
+  std::fill_n(mask.host.as<float>(), mask.host.count(), 1.0f);
+  for (std::size_t n = 0; n < members_.size(); ++n) {
+    const TrainingPlan& plan = *members_[n].result.plan;
+    const kernels::Block& block = graph_.table().block[graph_.table().network[n].first_block];
+    for (std::size_t f = 0; f < plan.uses_feature.size(); ++f) {
+      if (plan.uses_feature[f]) continue;
+      const Feature& feature = dataset_->features[f];
+      for (std::int64_t i = 0; i < block.rows; ++i)
+        std::fill_n(mask.host.as<float>() + block.edge_offset + i * block.cols + feature.first_input,
+                    feature.input_count, 0.0f);
+    }
+  }
+  return mask.device;
+}
+
+/// Draws the rows of the network's next batch and sets its rates.
 void TrainingPool::prepare(std::int64_t index) {
   const Member& member = members_[static_cast<std::size_t>(index)];
   const TrainingPlan& plan = *member.result.plan;
-  const std::int64_t batch = config_->batch_size, classes = dataset_->classes;
+  const std::int64_t batch = config_->batch_size;
   const auto random =
       run_stream(config_->seed, plan.run, PopulationDraw::batches, static_cast<std::uint32_t>(member.step));
-  std::int32_t* row = row_index_.as<std::int32_t>() + index * batch;
-  std::int32_t* label = label_.as<std::int32_t>() + index * batch;
+  std::int32_t* row = row_index_.host.as<std::int32_t>() + index * batch;
+  std::int32_t* label = label_.host.as<std::int32_t>() + index * batch;
   for (std::int64_t i = 0; i < batch; ++i) {
     row[i] = member.rows[random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(member.rows.size()))];
     label[i] = rows_->label[static_cast<std::size_t>(row[i])];
@@ -182,17 +231,21 @@ void TrainingPool::prepare(std::int64_t index) {
   const kernels::AdamW defaults;
   const auto t = static_cast<double>(member.step + 1);
   const double correction = std::sqrt(1.0 - std::pow(defaults.beta2, t)) / (1.0 - std::pow(defaults.beta1, t));
-  learning_rate_.as<double>()[index] = learning_rate_at(plan, member.step) * correction;
-  weight_decay_.as<double>()[index] = plan.weight_decay / correction;
+  learning_rate_.host.as<double>()[index] = learning_rate_at(plan, member.step) * correction;
+  weight_decay_.host.as<double>()[index] = plan.weight_decay / correction;
+}
 
-  const kernels::Network& network = graph_.table().network[index];
-  std::fill_n(grad_.weight.as<float>() + network.edge_offset, network.edge_count, 0.0f);
-  std::fill_n(grad_.bias.as<float>() + network.node_offset, network.node_count, 0.0f);
-  std::fill_n(grad_logits_.as<float>() + index * batch * classes, batch * classes, 0.0f);
+/// On the CPU after every step; on a device now and then, and before a network is handed out.
+bool TrainingPool::looks_at_losses() const {
+  if (!stream_.device().is_cuda() || steps_ % kLossInterval == kLossInterval - 1) return true;
+  return std::any_of(members_.begin(), members_.end(),
+                     [](const Member& member) { return member.step + 1 == member.result.plan->steps; });
 }
 
 void TrainingPool::check_losses() const {
-  const float* loss = loss_.as<float>();
+  Tensor host;
+  if (loss_.device.is_cuda()) host = host_copy(loss_, stream_);
+  const float* loss = loss_.device.is_cuda() ? host.as<float>() : loss_.as<float>();
   for (std::size_t n = 0; n < members_.size(); ++n) {
     if (std::isfinite(loss[n])) continue;
     const TrainingPlan& plan = *members_[n].result.plan;
@@ -204,20 +257,6 @@ void TrainingPool::check_losses() const {
   }
 }
 
-/// Holds weights of features that the network does not use at 0: without gradient AdamW leaves a zero as it is.
-void TrainingPool::finish_gradient(std::int64_t index) {
-  const TrainingPlan& plan = *members_[static_cast<std::size_t>(index)].result.plan;
-  const kernels::Network& network = graph_.table().network[index];
-  const kernels::Block& block = graph_.table().block[network.first_block];
-  float* grad = grad_.weight.as<float>() + block.edge_offset;
-  for (std::size_t f = 0; f < plan.uses_feature.size(); ++f) {
-    if (plan.uses_feature[f]) continue;
-    const Feature& feature = dataset_->features[f];
-    for (std::int64_t i = 0; i < block.rows; ++i)
-      std::fill_n(grad + i * block.cols + feature.first_input, feature.input_count, 0.0f);
-  }
-}
-
 void TrainingPool::update() {
   const auto adamw = [&](TensorView Parameters::*part, const kernels::Segments& segments, const TensorView& decay) {
     kernels::adamw({.value = value_.*part,
@@ -225,18 +264,19 @@ void TrainingPool::update() {
                     .first_moment = first_moment_.*part,
                     .second_moment = second_moment_.*part,
                     .segments = segments,
-                    .learning_rate = learning_rate_,
+                    .learning_rate = learning_rate_.device,
                     .weight_decay = decay,
                     .step = std::int64_t{1} << 40},  // no correction there: see `prepare`
                    stream_);
   };
-  adamw(&Parameters::weight, graph_.table().network_edges, weight_decay_);
-  adamw(&Parameters::bias, graph_.table().network_nodes, no_decay_);
+  adamw(&Parameters::weight, graph_.device_table().network_edges, weight_decay_.device);
+  adamw(&Parameters::bias, graph_.device_table().network_nodes, no_decay_);
 }
 
 /// Counts the step, takes snapshots that are due; returns whether a run is done.
 bool TrainingPool::advance() {
   bool any_done = false;
+  HostParameters value;
   for (std::size_t n = 0; n < members_.size(); ++n) {
     Member& member = members_[n];
     const TrainingPlan& plan = *member.result.plan;
@@ -249,7 +289,8 @@ bool TrainingPool::advance() {
       snapshot.run = plan.name;
       snapshot.widths = plan.widths;
       snapshot.activation = plan.activation;
-      graph_.scatter(static_cast<int>(n), value_.weight, value_.bias, snapshot);
+      if (!value.weight) value = on_host(value_);
+      graph_.scatter(static_cast<int>(n), value.weight, value.bias, snapshot);
     }
     any_done = any_done || member.done();
   }
@@ -258,25 +299,33 @@ bool TrainingPool::advance() {
 
 bool TrainingPool::step() {
   if (graph_.networks() == 0) build();
-  const std::int64_t count = graph_.networks();
+  const std::int64_t count = graph_.networks(), batch = config_->batch_size;
+  step_.reset();
+  for (Arena::Staged* indices : {&row_index_, &label_}) *indices = step_.stage({count, batch}, DType::int32);
+  for (Arena::Staged* rates : {&learning_rate_, &weight_decay_}) *rates = step_.stage({count}, DType::float64);
   parallel_for(count, [&](std::int64_t n) { prepare(n); });
-  const kernels::SubjectForward forward{.table = graph_.table(),
+  step_.upload(stream_);
+  for (const TensorView& grad : {grad_.weight, grad_.bias, grad_logits_})
+    kernels::fill({.y = grad, .value = 0.0}, stream_);
+  const kernels::SubjectForward forward{.table = graph_.device_table(),
                                         .weight = value_.weight,
                                         .bias = value_.bias,
                                         .x = rows_->input,
-                                        .row_index = row_index_,
+                                        .row_index = row_index_.device,
                                         .activation = activation_,
                                         .slope = slope_,
                                         .logits = logits_};
   kernels::subject_forward(forward, stream_);
-  const kernels::CrossEntropy loss{.logits = logits_, .label = label_, .class_weight = class_weight_, .loss = loss_};
+  const kernels::CrossEntropy loss{
+      .logits = logits_, .label = label_.device, .class_weight = class_weight_, .loss = loss_};
   kernels::cross_entropy_forward(loss, stream_);
-  check_losses();
+  if (looks_at_losses()) check_losses();
   kernels::cross_entropy_backward({.forward = loss, .grad_loss = grad_loss_, .grad_logits = grad_logits_}, stream_);
   kernels::subject_backward(
       {.forward = forward, .grad_logits = grad_logits_, .grad_weight = grad_.weight, .grad_bias = grad_.bias}, stream_);
-  parallel_for(count, [&](std::int64_t n) { finish_gradient(n); });
+  if (feature_mask_) kernels::multiply({.x = feature_mask_, .y = grad_.weight}, stream_);
   update();
+  ++steps_;
   return advance();
 }
 

@@ -13,9 +13,10 @@ namespace amend {
 
 /// Rows that networks are trained or measured on.
 struct TrainingRows {
-  TrainingRows(const Rows& rows, int inputs);
+  /// `stream`: of the device that the networks run on.
+  TrainingRows(const Rows& rows, int inputs, Stream stream = {});
 
-  Tensor input;                     // (count, inputs)
+  Tensor input;                     // (count, inputs), on the device
   std::vector<std::int32_t> label;  // (count)
 
   std::int64_t count() const { return input.view().extent(0); }
@@ -41,7 +42,8 @@ class TrainingPool {
   /// Takes up new runs.
   void admit(const std::vector<const TrainingPlan*>& plans);
   /// One step of every network; returns whether a run is done. Allocates nothing unless a snapshot falls due. Throws
-  /// InputError that names run, step and learning rate when a loss is not finite.
+  /// InputError that names run, step and learning rate when a loss is not finite; on a device losses are looked at
+  /// now and then.
   bool step();
   /// Removes the runs that are done and returns them.
   std::vector<Result> take_finished();
@@ -65,11 +67,19 @@ class TrainingPool {
     TensorView bias;    // (nodes)
   };
 
+  /// Parameters in host memory: those of the CPU themselves, or a copy.
+  struct HostParameters {
+    TensorView weight, bias;
+    Tensor weight_copy, bias_copy;
+  };
+  HostParameters on_host(const Parameters& parameters) const;
+
   void write_back();
   void build();
   void prepare(std::int64_t index);
+  bool looks_at_losses() const;
   void check_losses() const;
-  void finish_gradient(std::int64_t index);
+  TensorView stage_feature_mask();
   void update();
   bool advance();
 
@@ -79,14 +89,18 @@ class TrainingPool {
   Stream stream_;
   std::vector<Member> members_;
   GraphBatch graph_;
-  Arena arena_;
+  Arena arena_;  // of a batch
+  Arena step_;   // what a step takes from the host
   Parameters value_, grad_, first_moment_, second_moment_;
-  TensorView row_index_, label_;                        // (networks, batch)
-  TensorView activation_, slope_;                       // (hidden nodes, batch)
-  TensorView logits_, grad_logits_;                     // (networks, batch, classes)
-  TensorView class_weight_;                             // (networks, classes)
-  TensorView loss_, grad_loss_;                         // (networks)
-  TensorView learning_rate_, weight_decay_, no_decay_;  // (networks) float64
+  TensorView feature_mask_;                     // (edges): 0 at weights of unused features; absent: all are used
+  Arena::Staged row_index_, label_;             // (networks, batch)
+  Arena::Staged learning_rate_, weight_decay_;  // (networks) float64
+  TensorView activation_, slope_;               // (hidden nodes, batch)
+  TensorView logits_, grad_logits_;             // (networks, batch, classes)
+  TensorView class_weight_;                     // (networks, classes)
+  TensorView loss_, grad_loss_;                 // (networks)
+  TensorView no_decay_;                         // (networks) float64
+  std::int64_t steps_ = 0;
 };
 
 }  // namespace amend

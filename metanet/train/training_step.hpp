@@ -5,35 +5,14 @@
 #include <vector>
 
 #include "autograd/parameter_set.hpp"
+#include "engine/graph_cache.hpp"
 #include "metanet/data/population.hpp"
 #include "metanet/train/editor_data.hpp"
+#include "metanet/train/probe_cache.hpp"
 #include "metanet/train/row_sampler.hpp"
 #include "metanet/train/trained_editor.hpp"
 
 namespace amend {
-
-/// The first probe of every network of a training run, taken once: it does not change.
-class ProbeCache {
- public:
-  /// Probes networks on `rows`, in batches.
-  ProbeCache(const Editor& editor, const EditorData& data, std::vector<const SubjectNetwork*> networks, RowBatch rows);
-
-  /// The probe of a batch, by index of network, in memory of `arena`; without logits.
-  BatchProbe gather(const kernels::BlockTable& table, std::span<const int> picks, const Editor& editor,
-                    Arena& arena) const;
-
-  const std::vector<const SubjectNetwork*>& networks() const { return networks_; }
-
- private:
-  struct Entry {
-    std::vector<float> fisher, gradient;                                    // (edges)
-    std::vector<float> fisher_bias, mean, rms, correlation, gradient_bias;  // (nodes)
-    std::vector<float> saliency, unique_saliency;                           // (features)
-  };
-
-  std::vector<const SubjectNetwork*> networks_;
-  std::vector<Entry> entry_;
-};
 
 /// The loss of a batch and the terms it is made of, per network.
 struct LossTerms {
@@ -55,8 +34,9 @@ void loss_weights(std::span<const double> lambda, std::size_t requirements, doub
 /// arena; a steady-state step allocates nothing.
 class TrainingStep {
  public:
-  /// The arguments outlive this.
-  TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache);
+  /// The arguments outlive this. `stream`: of the device that holds them all. There, between the draws and the
+  /// gradient, nothing comes back to the host and nothing is waited for, and a step whose shapes repeat is a graph.
+  TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache, Stream stream = {});
 
   struct Batch {
     std::span<const int> picks;      // networks of the cache
@@ -73,12 +53,27 @@ class TrainingStep {
   const LossTerms& run(const Batch& batch);
 
   const TensorView& grad() const { return grad_.view(); }  // (parameters)
+  /// Bytes that the steps so far have taken up.
+  std::size_t memory() const { return arena_.capacity(); }
 
  private:
-  void add_loss(Variable term, double scale, std::int64_t requirement);
-  TensorView coefficients(double scale);
+  /// What the host draws and writes for a step: staged, and uploaded at once.
+  struct Plan {
+    EditorInputs inputs;
+    ProbeCache::Picks picks;
+    RowDraw probe_rows, loss_rows;
+    TensorView coefficient;  // (passes, kinds, networks): see `coefficient`
+  };
+  Plan plan(const Batch& batch);
+  void compute(const Batch& batch, Plan& plan);
+  GraphCache::Key key(const Batch& batch) const;
+  std::vector<TensorView> results() const;
+  void set_terms(const std::vector<TensorView>& results);
+  TensorView stage_coefficients(const Batch& batch);
+  TensorView coefficient(const Plan& plan, std::size_t pass, std::size_t kind) const;
+  void add_loss(Variable term, const TensorView& coefficient);
   void add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
-                         const TensorView& original, Variable divergence, double scale);
+                         const TensorView& original, Variable divergence, const TensorView& coefficient);
 
   const TrainedEditor* trained_;
   const EditorData* data_;
@@ -89,8 +84,8 @@ class TrainingStep {
   GraphBatch graph_;
   std::vector<const SubjectNetwork*> networks_;
   std::vector<EditorPass> passes_;
-  const Batch* batch_ = nullptr;
   LossTerms terms_;
+  GraphCache graphs_;
 };
 
 }  // namespace amend

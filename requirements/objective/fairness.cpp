@@ -17,12 +17,8 @@ Variable cell_rates(Tape& tape, const SoftInputs& inputs, const char* name) {
 }
 
 /// Rates (networks, cells) mixed into (networks, groups); a network at a time, so that its bits are its own.
-Variable mixed(Tape& tape, Variable rates, const TensorView& mix) {
-  const std::int64_t networks = rates.extent(0);
-  auto* offset =
-      static_cast<std::int64_t*>(tape.arena().allocate(static_cast<std::size_t>(networks + 1) * sizeof(std::int64_t)));
-  for (std::int64_t n = 0; n <= networks; ++n) offset[n] = n;
-  return op::linear(tape, rates, tape.constant(mix), {}, {offset, static_cast<std::int32_t>(networks)});
+Variable mixed(Tape& tape, const SoftInputs& inputs, Variable rates, const TensorView& mix) {
+  return op::linear(tape, rates, tape.constant(mix), {}, inputs.networks);
 }
 
 }  // namespace
@@ -34,12 +30,12 @@ Variable EqualisedOdds::soft(Tape& tape, const SoftInputs& inputs) const {
 
 Variable EqualOpportunity::soft(Tape& tape, const SoftInputs& inputs) const {
   const Variable rates = cell_rates(tape, inputs, "equal_opportunity");
-  return op::rate_gap(tape, mixed(tape, rates, inputs.rows->opportunity_mix), 1, inputs.rows->groups, kEpsilon);
+  return op::rate_gap(tape, mixed(tape, inputs, rates, inputs.rows->opportunity_mix), 1, inputs.rows->groups, kEpsilon);
 }
 
 Variable DemographicParity::soft(Tape& tape, const SoftInputs& inputs) const {
   const Variable rates = cell_rates(tape, inputs, "demographic_parity");
-  return op::rate_gap(tape, mixed(tape, rates, inputs.rows->parity_mix), 1, inputs.rows->groups, kEpsilon);
+  return op::rate_gap(tape, mixed(tape, inputs, rates, inputs.rows->parity_mix), 1, inputs.rows->groups, kEpsilon);
 }
 
 }  // namespace amend

@@ -38,7 +38,7 @@ TEST_CASE("predictions of networks of mixed shapes are those of their formula, i
           next += chunk.count;
           pieces.insert(pieces.end(), chunk.logits.begin(), chunk.logits.end());
         },
-        bytes);
+        Device::cpu(), bytes);
     CHECK(next == 4);
     CHECK(pieces == logits);  // alone or in a batch: the same bits
   }

@@ -55,10 +55,18 @@ Tensor logits_of(const Scene& scene, const std::vector<std::vector<double>>& rat
   return test::make_tensor({static_cast<std::int64_t>(rates.size()), scene.count(), 2}, DType::float64, z);
 }
 
+/// One row per network.
+kernels::Segments rows_of_networks(std::int64_t networks) {
+  static const std::int64_t offset[] = {0, 1, 2, 3};
+  return {offset, static_cast<std::int32_t>(networks)};
+}
+
 std::vector<double> soft(const Requirement& requirement, const Scene& scene, const Tensor& logits) {
   Arena arena;
   Tape tape(arena, Stream{});
-  return test::values(requirement.soft(tape, {.logits = tape.constant(logits), .rows = &scene.rows}).value());
+  const SoftInputs inputs{
+      .logits = tape.constant(logits), .rows = &scene.rows, .networks = rows_of_networks(logits.view().extent(0))};
+  return test::values(requirement.soft(tape, inputs).value());
 }
 
 double gap(double d) { return std::sqrt(d * d + 0.02 * 0.02) - 0.02; }
@@ -98,11 +106,12 @@ TEST_CASE("soft fairness has the gradients of finite differences and knows no ne
     CAPTURE(groups, name);
     const auto requirement = make_requirements({name}, "")[0];
     CHECK(requirement->reads_groups());
-    const auto check = test::gradcheck({logits},
-                                       [&](Tape& tape, const std::vector<Variable>& in) {
-                                         return requirement->soft(tape, {.logits = in[0], .rows = &scene.rows});
-                                       },
-                                       {.step = 1e-6});
+    const auto check = test::gradcheck(
+        {logits},
+        [&](Tape& tape, const std::vector<Variable>& in) {
+          return requirement->soft(tape, {.logits = in[0], .rows = &scene.rows, .networks = rows_of_networks(3)});
+        },
+        {.step = 1e-6});
     INFO(check.message);
     CHECK(check.ok);
     const auto all = soft(*requirement, scene, logits);

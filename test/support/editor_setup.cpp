@@ -168,6 +168,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
     for (std::int64_t r = 0; r < requirements; ++r)
       add(editor.requirements()[static_cast<std::size_t>(r)]->soft(tape, {.logits = logits,
                                                                           .rows = &loss_rows,
+                                                                          .networks = graph.table().networks,
                                                                           .weight_share = pass.weight_share,
                                                                           .neuron_share = pass.neuron_share,
                                                                           .feature_share = pass.feature_share}),

@@ -59,7 +59,9 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
   for (int n = 0; n < 5; ++n) {
     // In the middle of the network's own prices, so that some gates are open and some closed.
     const GraphBatch graph({&pointers[static_cast<std::size_t>(n)], 1});
-    const BatchProbe probe = cache.gather(graph.table(), std::span(&n, 1), *trained.editor, arena);
+    EditorInputs cached = make_inputs(graph, *trained.editor, data, arena);
+    cache.gather(cache.stage(std::span(&n, 1), arena), cached, arena, Stream{});
+    const BatchProbe& probe = cached.probe;
     const auto features = static_cast<std::size_t>(trained.editor->shape().features);
     std::vector<double> price;
     for (std::size_t f = 0; f < features; ++f)

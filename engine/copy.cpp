@@ -1,0 +1,45 @@
+#include "engine/copy.hpp"
+
+#include <cstring>
+
+#include "engine/cuda/runtime.hpp"
+
+namespace amend {
+
+void copy(const TensorView& to, const TensorView& from, Stream stream) {
+  check(to.shape == from.shape && to.dtype == from.dtype, "copy", "expected ", to_string(from.shape), " of ",
+        to_string(from.dtype), " to copy to, got ", to_string(to.shape), " of ", to_string(to.dtype));
+  if (to.bytes() == 0) return;
+  if (!to.device.is_cuda() && !from.device.is_cuda()) {
+    std::memcpy(to.data, from.data, to.bytes());
+    return;
+  }
+  check(stream.device().is_cuda() && (!to.device.is_cuda() || to.device == stream.device()) &&
+            (!from.device.is_cuda() || from.device == stream.device()),
+        "copy", "from ", to_string(from.device), " to ", to_string(to.device), " on a stream of ",
+        to_string(stream.device()));
+  const auto kind = !to.device.is_cuda()     ? cuda::Copy::to_host
+                    : !from.device.is_cuda() ? cuda::Copy::to_device
+                                             : cuda::Copy::on_device;
+  cuda::copy(to.data, from.data, to.bytes(), kind, stream);
+  if (kind == cuda::Copy::to_host) cuda::synchronise(stream);
+}
+
+Tensor host_copy(const TensorView& from, Stream stream) {
+  Tensor result(from.shape, from.dtype);
+  copy(result, from, stream);
+  return result;
+}
+
+void zero(const TensorView& tensor, Stream stream) {
+  if (tensor.device.is_cuda())
+    cuda::zero(tensor.data, tensor.bytes(), stream);
+  else
+    std::memset(tensor.data, 0, tensor.bytes());
+}
+
+void synchronise(Stream stream) {
+  if (stream.device().is_cuda()) cuda::synchronise(stream);
+}
+
+}  // namespace amend

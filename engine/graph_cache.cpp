@@ -1,0 +1,60 @@
+#include "engine/graph_cache.hpp"
+
+#include "engine/cuda/runtime.hpp"
+#include "engine/memory.hpp"
+
+namespace amend {
+
+namespace {
+
+/// Steps kept: a population of many shapes meets ever new ones, and a graph takes about a megabyte.
+constexpr std::size_t kMostEntries = 64;
+
+}  // namespace
+
+GraphCache::~GraphCache() { clear(); }
+
+void GraphCache::clear() noexcept {
+  for (auto& [key, entry] : entries_)
+    if (entry.graph != nullptr) cuda::destroy_graph(entry.graph);
+  entries_.clear();
+}
+
+const std::vector<TensorView>& GraphCache::run(const Key& key, Stream stream, const Work& work) {
+  if (entries_.size() >= kMostEntries && !entries_.contains(key)) clear();
+  Entry& entry = entries_[key];
+  const std::size_t scratch = cuda::scratch_generation(stream);
+  if (entry.graph != nullptr && entry.scratch != scratch) {
+    cuda::destroy_graph(entry.graph);
+    entry.graph = nullptr;
+    entry.warm = false;
+  }
+  if (entry.graph == nullptr && entry.warm) capture(entry, stream, work);
+  if (entry.graph != nullptr) {
+    cuda::launch_graph(entry.graph, stream);
+    return entry.results;
+  }
+  const std::size_t allocations = allocation_count();
+  entry.results = work();
+  entry.warm = allocation_count() == allocations && cuda::scratch_generation(stream) == scratch;
+  return entry.results;
+}
+
+void GraphCache::capture(Entry& entry, Stream stream, const Work& work) {
+  cuda::begin_capture(stream);
+  try {
+    entry.results = work();
+  } catch (...) {
+    entry.warm = false;
+    try {
+      cuda::destroy_graph(cuda::end_capture(stream));
+    } catch (const Error&) {
+      // What was captured so far is of no use: the first error counts.
+    }
+    throw;
+  }
+  entry.graph = cuda::end_capture(stream);
+  entry.scratch = cuda::scratch_generation(stream);
+}
+
+}  // namespace amend

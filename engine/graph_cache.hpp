@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "engine/stream.hpp"
+#include "engine/tensor.hpp"
+
+namespace amend {
+
+/// Repeats a step of a device as a captured graph: one launch instead of a thousand. What the host passes by value in
+/// arguments is as it was when the step was captured; what may change lies in device memory.
+class GraphCache {
+ public:
+  /// All that the arguments of a step's launches depend on: counts, shapes, switches.
+  using Key = std::vector<std::int64_t>;
+  /// Queues a step and returns where its results are.
+  using Work = std::function<std::vector<TensorView>()>;
+
+  GraphCache() = default;
+  ~GraphCache();
+  GraphCache(const GraphCache&) = delete;
+  GraphCache& operator=(const GraphCache&) = delete;
+
+  /// Queues the step of this key: plainly until all memory is in place, then captured, then repeated. The memory of a
+  /// captured step must stay: it is an arena's that is reset before each step. The results are valid as long as that.
+  const std::vector<TensorView>& run(const Key& key, Stream stream, const Work& work);
+
+ private:
+  struct Entry {
+    bool warm = false;  // the last run took no new memory
+    void* graph = nullptr;
+    std::size_t scratch = 0;  // generation of the stream's scratch memory that the graph was captured with
+    std::vector<TensorView> results;
+  };
+  void clear() noexcept;
+  void capture(Entry& entry, Stream stream, const Work& work);
+
+  std::map<Key, Entry> entries_;
+};
+
+}  // namespace amend
