@@ -6,12 +6,15 @@
 #include <memory>
 
 #include "app/command/commands.hpp"
+#include "app/command_line.hpp"
 #include "app/compute_options.hpp"
 #include "app/condition.hpp"
 #include "app/embedded_configs.hpp"
 #include "app/inputs.hpp"
 #include "engine/out_of_memory.hpp"
-#include "metanet/train/batch_editor.hpp"
+#include "metanet/graph/predict.hpp"
+#include "metanet/train/interrupt.hpp"
+#include "metanet/train/streamed_edit.hpp"
 #include "requirements/registry.hpp"
 
 namespace amend {
@@ -56,64 +59,70 @@ struct Work {
   }
 };
 
-struct Outcome {
-  std::vector<EditResult> results;
-  double seconds = 0.0;
-};
-
-Outcome edit_networks(Work& work, const std::vector<const SubjectNetwork*>& networks, int batch) {
-  BatchEditor editor(work.editor, work.dataset);
-  Outcome outcome;
-  const auto start = std::chrono::steady_clock::now();
-  try {
-    outcome.results = editor.edit_all(networks, work.condition.repeated(networks.size()), batch);
-  } catch (const OutOfMemory& error) {
-    const int size = static_cast<int>(std::min(networks.size(), static_cast<std::size_t>(batch)));
-    fail_input("--batch", error.what(), "; try --batch ", smaller_batch(size, editor.memory(), error));
-  }
-  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return outcome;
-}
-
-Outcome edit_population(const Options& options, Work& work) {
-  const Population population = load_population(options.input);
-  if (population.dataset_fingerprint != work.editor.dataset_fingerprint)
-    fail_input(options.input, "holds networks on `", population.dataset_name, "` (fingerprint ",
-               population.dataset_fingerprint.substr(0, 12), "), but ", options.editor, " edits networks on `",
-               work.editor.dataset_name, "` (", work.editor.dataset_fingerprint.substr(0, 12), ")");
-  const auto split = parse_population_split(options.split);
-  std::vector<const SubjectNetwork*> networks;
-  std::vector<std::size_t> chosen;
-  for (std::size_t n = 0; n < population.networks.size(); ++n) {
-    if (split && population.split[n] != *split) continue;
-    networks.push_back(&population.networks[n]);
-    chosen.push_back(n);
-  }
-  if (networks.empty()) fail_input(options.input, "has no networks in split `", options.split, "`");
-  Outcome outcome = edit_networks(work, networks, options.batch);
-
+/// The outline of what a population becomes: networks `chosen` and the record of their edit, no weights.
+Population edited_outline(const Population& population, const std::vector<std::size_t>& chosen, const Options& options,
+                          const Work& work) {
   Population edited;
   edited.dataset_name = population.dataset_name;
   edited.dataset_source = work.dataset.source;
   edited.dataset_fingerprint = population.dataset_fingerprint;
   edited.provenance = population.provenance;
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    edited.networks.push_back(outcome.results[i].network);
-    edited.split.push_back(population.split[chosen[i]]);
-    nlohmann::json attributes = population.attributes[chosen[i]];
+  for (const std::size_t n : chosen) {
+    edited.networks.push_back(population.networks[n]);
+    edited.split.push_back(population.split[n]);
+    nlohmann::json attributes = population.attributes[n];
     nlohmann::json record = work.record(options);
     if (attributes.contains("edit")) record["before"] = attributes["edit"];  // edited once more
     attributes["edit"] = std::move(record);
     edited.attributes.push_back(std::move(attributes));
   }
-  save_population(edited, options.out);
+  return edited;
+}
+
+/// An edit of a batch that says which batch would fit when this one does not.
+std::vector<EditResult> edit_batch(BatchEditor& editor, std::span<const SubjectNetwork* const> networks,
+                                   std::span<const double> lambda) {
+  try {
+    return editor.edit(networks, lambda);
+  } catch (const OutOfMemory& error) {
+    fail_input("--batch", error.what(), "; try --batch ",
+               smaller_batch(static_cast<int>(networks.size()), editor.memory(), error));
+  }
+}
+
+StreamedEdit edit_population(const Options& options, Work& work) {
+  const PopulationReader reader(options.input);
+  const Population& population = reader.outline();
+  if (population.dataset_fingerprint != work.editor.dataset_fingerprint)
+    fail_input(options.input, "holds networks on `", population.dataset_name, "` (fingerprint ",
+               population.dataset_fingerprint.substr(0, 12), "), but ", options.editor, " edits networks on `",
+               work.editor.dataset_name, "` (", work.editor.dataset_fingerprint.substr(0, 12), ")");
+  const auto split = parse_population_split(options.split);
+  std::vector<std::size_t> chosen;
+  for (std::size_t n = 0; n < population.networks.size(); ++n)
+    if (!split || population.split[n] == *split) chosen.push_back(n);
+  if (chosen.empty()) fail_input(options.input, "has no networks in split `", options.split, "`");
+
+  BatchEditor editor(work.editor, work.dataset);
+  const Population outline = edited_outline(population, chosen, options, work);
+  expect_fitting(pointers_to(outline.networks), work.editor.config.shape);
+  const InterruptScope interruptible;
+  PopulationWriter writer(outline, options.out);
+  StreamedEdit outcome = edit_streamed(
+      reader, chosen, work.condition.repeated(chosen.size()), options.batch,
+      [&](auto networks, auto lambda) { return edit_batch(editor, networks, lambda); }, writer);
+  if (outcome.complete) writer.commit();
   return outcome;
 }
 
-Outcome edit_model(const Options& options, Work& work) {
+StreamedEdit edit_model(const Options& options, Work& work) {
   const ModelFile model = load_model(options.input, options.model);
-  Outcome outcome = edit_networks(work, {&model.network}, options.batch);
-  save_model_file(options.out, model, outcome.results.front().network,
+  BatchEditor editor(work.editor, work.dataset);
+  const SubjectNetwork* const network = &model.network;
+  const auto start = std::chrono::steady_clock::now();
+  const EditResult edited = edit_batch(editor, {&network, 1}, work.condition.lambda).front();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  save_model_file(options.out, model, edited.network,
                   {{"amend.edited_by", options.editor},
                    {"amend.editor_sha256", work.checksum},
                    {"amend.condition", work.condition.strengths().dump()},
@@ -121,14 +130,13 @@ Outcome edit_model(const Options& options, Work& work) {
                    {"amend.dataset", work.dataset.source.string()},
                    {"amend.dataset_fingerprint", work.dataset.fingerprint},
                    {"amend.version", version()}});
-  return outcome;
+  return {.edits = {{edited.network.name, edited.nonzero_share, edited.features}}, .seconds = seconds};
 }
 
-nlohmann::ordered_json outcome_json(const Options& options, const Work& work, const Outcome& outcome) {
+nlohmann::ordered_json outcome_json(const Options& options, const Work& work, const StreamedEdit& outcome) {
   auto networks = nlohmann::ordered_json::array();
-  for (const EditResult& result : outcome.results)
-    networks.push_back(
-        {{"name", result.network.name}, {"nonzero_share", result.nonzero_share}, {"features", result.features}});
+  for (const EditSummary& edit : outcome.edits)
+    networks.push_back({{"name", edit.name}, {"nonzero_share", edit.nonzero_share}, {"features", edit.features}});
   return {{"condition", work.condition.strengths()},
           {"lambda", work.condition.lambdas()},
           {"editor", options.editor},
@@ -138,15 +146,15 @@ nlohmann::ordered_json outcome_json(const Options& options, const Work& work, co
           {"out", options.out}};
 }
 
-std::string outcome_text(const Options& options, const Work& work, const Outcome& outcome) {
-  const auto& results = outcome.results;
+std::string outcome_text(const Options& options, const Work& work, const StreamedEdit& outcome) {
+  const auto& results = outcome.edits;
   const auto count = static_cast<double>(results.size());
   double share = 0.0, features = 0.0;
-  for (const EditResult& result : results) {
+  for (const EditSummary& result : results) {
     share += result.nonzero_share / count;
     features += static_cast<double>(result.features.size()) / count;
   }
-  const auto less = [](const EditResult& a, const EditResult& b) { return a.nonzero_share < b.nonzero_share; };
+  const auto less = [](const EditSummary& a, const EditSummary& b) { return a.nonzero_share < b.nonzero_share; };
   const auto [low, high] = std::minmax_element(results.begin(), results.end(), less);
   std::string out = fmt::format("edited {} network{} in {:.3f} s ({:.2f} ms each)\n", results.size(),
                                 results.size() == 1 ? "" : "s", outcome.seconds, 1e3 * outcome.seconds / count);
@@ -179,7 +187,12 @@ int edit(const Options& options, const Session& session) {
                                                         work.editor.dataset_source, work.editor.dataset_fingerprint});
   check_not_read(options.out, work.dataset.files);
   work.checksum = file_checksum(options.editor);
-  const Outcome outcome = kind == InputKind::population ? edit_population(options, work) : edit_model(options, work);
+  const StreamedEdit outcome =
+      kind == InputKind::population ? edit_population(options, work) : edit_model(options, work);
+  if (!outcome.complete) {
+    session.say("interrupted; nothing was written to " + options.out);
+    return kInterrupted;
+  }
   if (options.json)
     session.print(outcome_json(options, work, outcome));
   else

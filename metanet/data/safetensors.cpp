@@ -4,18 +4,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <functional>
 #include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include "engine/error.hpp"
-#include "metanet/data/atomic_file.hpp"
 #include "metanet/data/float16.hpp"
 #include "metanet/data/json_reader.hpp"
+#include "metanet/data/safetensors_stream.hpp"
 
 namespace amend {
 namespace {
@@ -23,120 +18,16 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "the format is little-endian, and bytes are copied as they are");
 
-constexpr std::size_t kLengthBytes = 8;
-constexpr char kMetadataKey[] = "__metadata__";
-
-/// A tensor of the header, before its bytes are read.
-struct Entry {
-  SafetensorsTensor tensor;
-  std::uint64_t begin = 0, end = 0;  // in the data section
-};
-
-std::uint64_t read_length(const std::byte* bytes, std::uint64_t file_bytes, const std::string& where) {
-  std::uint64_t length = 0;
-  std::memcpy(&length, bytes, sizeof(length));
-  if (length > kLongestSafetensorsHeader)
-    fail_input(where, "expected a safetensors header of at most ", kLongestSafetensorsHeader, " bytes, got ", length);
-  if (length > file_bytes - kLengthBytes)
-    fail_input(where, "truncated: expected a header of ", length, " bytes, got ", file_bytes - kLengthBytes);
-  return length;
-}
-
-void check_longer_than_length(std::uint64_t file_bytes, const std::string& where) {
-  if (file_bytes < kLengthBytes)
-    fail_input(where, "truncated: expected at least ", kLengthBytes, " bytes, got ", file_bytes);
-}
-
-std::uint64_t natural_number(const nlohmann::json& value, const std::string& where) {
-  if (!value.is_number_unsigned()) fail_input(where, "expected whole numbers from 0, got ", in_quotes(value.dump()));
-  return value.get<std::uint64_t>();
-}
-
-/// Bytes of a tensor, or nothing of the kind when the product does not fit 63 bits.
-std::uint64_t checked_bytes(const SafetensorsTensor& tensor, const std::string& where) {
-  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  std::uint64_t bytes = dtype_bytes(tensor.dtype);
-  for (const std::int64_t extent : tensor.shape) {
-    const auto size = static_cast<std::uint64_t>(extent);
-    if (size != 0 && bytes > kMost / size) fail_input(where, "shape ", shape_text(tensor.shape), " is beyond 64 bits");
-    bytes *= size;
-  }
-  return bytes;
-}
-
-Entry parse_entry(const std::string& name, const nlohmann::json& description, const std::string& file) {
-  const std::string where = file + ": tensor " + in_quotes(name);
-  Entry entry;
-  entry.tensor.name = name;
-  entry.tensor.dtype = json_text(description, "dtype", where);
-  if (dtype_bytes(entry.tensor.dtype) == 0) fail_input(where, "unknown dtype ", in_quotes(entry.tensor.dtype));
-  const nlohmann::json& shape = json_member(description, "shape", where);
-  if (!shape.is_array()) fail_input(where, "expected shape to be a list, got ", shape.type_name());
-  for (const nlohmann::json& extent : shape) {
-    const std::uint64_t size = natural_number(extent, where + ".shape");
-    if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      fail_input(where, "shape is beyond 64 bits");
-    entry.tensor.shape.push_back(static_cast<std::int64_t>(size));
-  }
-  const nlohmann::json& offsets = json_member(description, "data_offsets", where);
-  if (!offsets.is_array() || offsets.size() != 2) fail_input(where, "expected data_offsets to be [begin, end]");
-  entry.begin = natural_number(offsets[0], where + ".data_offsets");
-  entry.end = natural_number(offsets[1], where + ".data_offsets");
-  if (description.size() != 3) fail_input(where, "expected only dtype, shape and data_offsets, got more keys");
-  if (entry.begin > entry.end)
-    fail_input(where, "expected data_offsets in order, got [", entry.begin, ", ", entry.end, "]");
-  if (const std::uint64_t bytes = checked_bytes(entry.tensor, where); bytes != entry.end - entry.begin)
-    fail_input(where, "expected ", bytes, " bytes for ", entry.tensor.dtype, " ", shape_text(entry.tensor.shape),
-               ", data_offsets hold ", entry.end - entry.begin);
-  return entry;
-}
-
-/// Entries in the order of their bytes, which cover `data_bytes` without gap or overlap.
-std::vector<Entry> parse_header(std::string_view header, std::uint64_t data_bytes, SafetensorsFile& contents,
-                                const std::string& where) {
-  if (header.empty() || header.front() != '{') fail_input(where, "expected a safetensors header beginning with '{'");
-  const nlohmann::json document =
-      parse_json(header, where + ": header", {.bytes = kLongestSafetensorsHeader, .values = 8'000'000, .depth = 4});
-  std::vector<Entry> entries;
-  for (const auto& [name, value] : document.items()) {
-    if (name != kMetadataKey) {
-      entries.push_back(parse_entry(name, value, where));
-      continue;
-    }
-    if (!value.is_object()) fail_input(where, "expected __metadata__ to be an object, got ", value.type_name());
-    for (const auto& [key, text] : value.items()) {
-      if (!text.is_string())
-        fail_input(where, "expected __metadata__ of strings, got ", text.type_name(), " at ", in_quotes(key));
-      contents.metadata.emplace(key, text.get<std::string>());
-    }
-  }
-  std::sort(entries.begin(), entries.end(), [](const Entry& left, const Entry& right) {
-    return std::tie(left.begin, left.end, left.tensor.name) < std::tie(right.begin, right.end, right.tensor.name);
-  });
-  std::uint64_t covered = 0;
-  for (const Entry& entry : entries) {
-    const std::string tensor = where + ": tensor " + in_quotes(entry.tensor.name);
-    if (entry.begin != covered)
-      fail_input(tensor,
-                 entry.begin < covered ? "overlaps the tensor before it" : "leaves a gap after the tensor before it",
-                 ": expected its bytes from ", covered, ", got ", entry.begin);
-    if (entry.end > data_bytes)
-      fail_input(tensor, "truncated: expected data up to byte ", entry.end, ", the file has ", data_bytes);
-    covered = entry.end;
-  }
-  if (covered != data_bytes) fail_input(where, "expected ", covered, " bytes of data, the file has ", data_bytes);
-  return entries;
-}
-
-using ReadData = std::function<void(std::uint64_t begin, std::span<std::byte> target)>;
-
-void read_tensors(std::vector<Entry> entries, const ReadData& read, SafetensorsFile& contents) {
-  contents.tensors.reserve(entries.size());
-  for (Entry& entry : entries) {
+SafetensorsFile read_tensors(SafetensorsHeader header, const ReadBytes& read) {
+  SafetensorsFile contents;
+  contents.metadata = std::move(header.metadata);
+  contents.tensors.reserve(header.entries.size());
+  for (SafetensorsEntry& entry : header.entries) {
     entry.tensor.bytes.resize(entry.end - entry.begin);
     read(entry.begin, entry.tensor.bytes);
     contents.tensors.push_back(std::move(entry.tensor));
   }
+  return contents;
 }
 
 /// Element `index` as float32. F64 beyond float32 becomes infinity.
@@ -180,79 +71,30 @@ const SafetensorsTensor* SafetensorsFile::find(std::string_view name) const {
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& file) {
-  const std::string where = file.string();
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file, error)) fail_input(where, "expected a safetensors file, found none");
-  const std::uint64_t file_bytes = std::filesystem::file_size(file, error);
-  if (error) fail_input(where, "cannot be read: ", error.message());
-  check_longer_than_length(file_bytes, where);
-  std::ifstream stream(file, std::ios::binary);
-  const auto read = [&](void* target, std::uint64_t bytes) {
-    if (!stream.read(static_cast<char*>(target), static_cast<std::streamsize>(bytes)))
-      fail_input(where, "cannot be read");
-  };
-  std::byte length_bytes[kLengthBytes];
-  read(length_bytes, kLengthBytes);
-  const std::uint64_t length = read_length(length_bytes, file_bytes, where);
-  std::string header(length, '\0');
-  read(header.data(), length);
-  SafetensorsFile contents;
-  std::vector<Entry> entries = parse_header(header, file_bytes - kLengthBytes - length, contents, where);
-  // Entries follow one another, so the file is read from front to back.
-  read_tensors(
-      std::move(entries), [&](std::uint64_t, std::span<std::byte> target) { read(target.data(), target.size()); },
-      contents);
-  return contents;
+  SafetensorsReader reader(file);
+  return read_tensors(reader.take_header(),
+                      [&](std::uint64_t begin, std::span<std::byte> target) { reader.read(begin, target); });
 }
 
 SafetensorsFile parse_safetensors(std::span<const std::byte> bytes, const std::string& where) {
-  check_longer_than_length(bytes.size(), where);
-  const std::uint64_t length = read_length(bytes.data(), bytes.size(), where);
-  const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, length);
-  const std::span<const std::byte> data = bytes.subspan(kLengthBytes + length);
-  SafetensorsFile contents;
-  std::vector<Entry> entries = parse_header(header, data.size(), contents, where);
-  read_tensors(
-      std::move(entries),
-      [&](std::uint64_t begin, std::span<std::byte> target) {
-        std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(begin), target.size(), target.begin());
-      },
-      contents);
-  return contents;
+  const auto copy = [&](std::uint64_t position, std::span<std::byte> target) {
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(position), target.size(), target.begin());
+  };
+  SafetensorsHeader header = read_safetensors_header(bytes.size(), copy, where);
+  const std::uint64_t data_begin = header.data_begin;
+  return read_tensors(std::move(header),
+                      [&](std::uint64_t begin, std::span<std::byte> target) { copy(data_begin + begin, target); });
 }
 
 void save_safetensors(const std::filesystem::path& file, const SafetensorsFile& contents) {
-  const std::string where = file.string();
-  std::string header = "{";
-  if (!contents.metadata.empty())
-    header += '"' + std::string(kMetadataKey) +
-              "\":" + nlohmann::json(contents.metadata).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  std::set<std::string_view> names{kMetadataKey};
-  std::uint64_t offset = 0;
+  SafetensorsWriter writer(file, contents.tensors, contents.metadata);
   for (const SafetensorsTensor& tensor : contents.tensors) {
-    check(names.insert(tensor.name).second, "save_safetensors", "tensor name ", in_quotes(tensor.name),
-          " twice, or reserved");
-    check(dtype_bytes(tensor.dtype) != 0, "save_safetensors", "unknown dtype ", in_quotes(tensor.dtype));
-    const bool positive = std::all_of(tensor.shape.begin(), tensor.shape.end(), [](auto size) { return size >= 0; });
-    check(positive && checked_bytes(tensor, where) == tensor.bytes.size(), "save_safetensors", "tensor ",
+    check(tensor_bytes(tensor, file.string()) == tensor.bytes.size(), "save_safetensors", "tensor ",
           in_quotes(tensor.name), ": shape ", shape_text(tensor.shape), " of ", tensor.dtype, " disagrees with ",
           tensor.bytes.size(), " bytes");
-    if (header.size() > 1) header += ',';
-    header += nlohmann::json(tensor.name).dump() + ":{\"dtype\":\"" + tensor.dtype +
-              "\",\"shape\":" + nlohmann::json(tensor.shape).dump() + ",\"data_offsets\":[" + std::to_string(offset) +
-              ',' + std::to_string(offset + tensor.bytes.size()) + "]}";
-    offset += tensor.bytes.size();
+    writer.write(tensor.bytes);
   }
-  header += '}';
-  header.resize((header.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t length = header.size();
-  check(length <= kLongestSafetensorsHeader, "save_safetensors", "expected a header of at most ",
-        kLongestSafetensorsHeader, " bytes, got ", length);
-  AtomicFile output(file);
-  output.write(&length, sizeof(length));
-  output.write(header.data(), header.size());
-  for (const SafetensorsTensor& tensor : contents.tensors) output.write(tensor.bytes.data(), tensor.bytes.size());
-  output.commit();
+  writer.commit();
 }
 
 std::size_t dtype_bytes(std::string_view dtype) {
@@ -277,11 +119,7 @@ std::vector<float> read_floats(const SafetensorsTensor& tensor, const std::strin
   } else {
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = element(tensor, i);
   }
-  if (non_finite == NonFinite::keep) return values;
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (!std::isfinite(values[i]))
-      fail_input(where + ": tensor " + in_quotes(tensor.name), "expected finite numbers within float32, got ",
-                 values[i], " at element ", i);
+  if (non_finite == NonFinite::reject) check_finite(values, tensor.name, where);
   return values;
 }
 
