@@ -17,7 +17,8 @@ from worker import Team
 
 # A case is kind:workload:batch. Workload a: messages, D = H = 64, K = 4, T = 1; b: D = H = 32, K = 1, T = 3.
 DEFAULT_CASES = "messages:a:1,messages:a:64,edit:b:1,edit:b:64,train:b:16,edit:a:1,edit:a:64,train:a:16"
-TOLERANCE, FLIPS = 5e-4, 1e-3  # see Arrangement.compare
+# See Arrangement.compare. Observed: 9e-7 for edits and messages, 8e-5 for the smallest gradients; no gate differed.
+TOLERANCE, FLIPS = {"messages": 2e-5, "edit": 2e-5, "train": 5e-4}, 1e-3
 
 
 class Engine:
@@ -84,7 +85,7 @@ def measure(engine, case, folder, options):
         key = (team.variant, threads)
         if processes == 1 and key not in checked:
             error, flips = checked[key] = team.compare()
-            if not (error < TOLERANCE and flips < FLIPS):
+            if not (error < TOLERANCE[kind] and flips < FLIPS):
                 sys.exit(f"bench/peers: {' '.join(case)}: {team.variant} differs from this engine by {error:.1e}, "
                          f"{flips:.1e} of the gates")
         # What is hopeless is not waited for.

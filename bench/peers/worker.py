@@ -13,7 +13,10 @@ def serve(pipe, clock):
     now = time.process_time if clock == "cpu" else time.perf_counter
     current = None
     while True:
-        command, *arguments = pipe.recv()
+        try:
+            command, *arguments = pipe.recv()
+        except EOFError:  # the parent is gone
+            return
         try:
             if command == "stop":
                 return
