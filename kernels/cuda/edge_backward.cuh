@@ -44,6 +44,7 @@ struct EdgeBackwardPass {
     T row_sums[2][kEdgeWarps * D];                                                           // gradients of u and t
     T network_sums[3][kEdgeWarps * D];                                                       // of gamma, beta, alpha
     T modulation[3 * D];
+    EdgeItem item;
     T columns[kColumnsShared ? kColumnSums * kThreads : 1];
   };
   static constexpr std::size_t kSharedBytes = Matrices::kBytes + sizeof(Shared);
@@ -100,10 +101,12 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   const std::int32_t items = in.plan.item_first[in.table.block_count];
   for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
        index += static_cast<std::int32_t>(gridDim.x)) {
-    const EdgeItem item = edge_item(in.table, in.plan, index);
+    __syncthreads();  // the item before is done with the shared memory
+    if (threadIdx.x == 0) shared.item = edge_item(in.table, in.plan, index);
+    __syncthreads();
+    const EdgeItem& item = shared.item;  // there, not in registers
     const SlotLayout layout(item.cols);
     const T per_row = T(1) / static_cast<T>(item.block.cols), per_col = T(1) / static_cast<T>(item.block.rows);
-    __syncthreads();  // the item before is done with the shared memory
     for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads)
       shared.modulation[i] = in.modulation[std::int64_t{item.block.network} * 3 * D + i];
     __syncthreads();

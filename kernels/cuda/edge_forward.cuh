@@ -33,6 +33,7 @@ struct EdgeForwardShared {
   T tile[RowTile<T, D>::kElements];  // the operands of exact products; column sums
   T row_sums[2][kEdgeWarps * D];
   T modulation[3 * D];
+  EdgeItem item;
 };
 
 /// All of an item, by all threads of the block: states are read from `edge` and written to `edge_out`, of which the
@@ -142,7 +143,10 @@ __global__ void __launch_bounds__(kThreads, !EdgeProduct<T, D, P>::kFromTile && 
   const std::int32_t items = a.plan.item_first[a.table.block_count];
   for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
        index += static_cast<std::int32_t>(gridDim.x)) {
-    const EdgeItem item = edge_item(a.table, a.plan, index);
+    __syncthreads();
+    if (threadIdx.x == 0) shared.item = edge_item(a.table, a.plan, index);
+    __syncthreads();
+    const EdgeItem& item = shared.item;  // there, not in registers
     // Exact products of 128 channels leave no registers for the column sums.
     KeptSums<T, D / 2, forward_columns_in_memory<T, D, P>()> column(a.kept +
                                                                     std::int64_t{blockIdx.x} * (D / 2) * kThreads);
