@@ -124,10 +124,11 @@ struct Factor {
 inline constexpr std::int32_t kSlabDepth = 32;
 
 /// sum[e][n] += sum_l row_e[l] factor(l, chunk * N + n), row e at row + e * edge_step. Without a copy of the factor all
-/// threads of the block must call it: they pass its rows through `slab` (kSlabDepth, N).
+/// threads of the block must call it: they pass its rows through `slab` (kSlabDepth, N). A thread that is not `active`
+/// has no edges and leaves its sums alone.
 template <int N, int E, class T>
 __device__ __forceinline__ void multiply(const Factor<T>& factor, std::int32_t chunk, const T* row,
-                                         std::int32_t edge_step, T* slab, T (&sum)[E][N]) {
+                                         std::int32_t edge_step, T* slab, bool active, T (&sum)[E][N]) {
   const std::int32_t depth = 4 * quads_of(factor.depth), step = factor.shared ? depth : kSlabDepth;
 #pragma unroll 1
   for (std::int32_t begin = 0; begin < depth; begin += step) {
@@ -145,7 +146,7 @@ __device__ __forceinline__ void multiply(const Factor<T>& factor, std::int32_t c
       __syncthreads();
     }
 #pragma unroll 1
-    for (std::int32_t l = 0; l < part; l += 4) {
+    for (std::int32_t l = 0; active && l < part; l += 4) {
       Quad<T> x[E];
 #pragma unroll
       for (int e = 0; e < E; ++e) x[e] = load_quad(row + e * edge_step + begin + l);

@@ -2,16 +2,18 @@
 //
 // Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients of the edges backward; hidden layers stay in
 // registers and shared memory. Operations an edge: 2 H (D + D2 + H + outputs) forward; backward that again, the same
-// for the weights' gradients, and 2 H (H + outputs) or, with gradients of the edges, the same once more. At D = 15, D2
-// = 9, H = 16, three outputs: 108 bytes and 1,376 operations forward, 3,200 backward; a device that does 20 operations
-// in the time of a byte is bound by memory forward and by arithmetic backward.
+// for the weights' gradients, and 2 H (H + outputs) or, with gradients of the edges, the same once more. At D = 15,
+// D2 = 9, H = 16 and three outputs 108 bytes, 1,376 operations forward and 3,360 backward: where a byte takes the time
+// of 20 operations, memory is the limit of the forward pass and arithmetic that of the backward pass.
 //
-// Forward: a warp takes tiles of 32 E consecutive edges of whatever blocks, a thread E edges of it; N of the hidden
-// units are in registers at a time (all of them up to 64 units). Warps do not wait for each other. Backward: a thread
-// block takes items of whole target rows of one block of the table, in tiles of E edges a thread. Sums over an item's
-// columns stay in shared memory; where a block has several items they are partial sums, like those of the weights'
-// gradients, and a second launch adds both in order. Items depend on a block's own shape, the number of partial sums of
-// the weights on the number of edges.
+// Forward: a warp takes tiles of 32 E consecutive edges of whatever blocks, a thread E edges of it, with N hidden units
+// of each in registers: all of them up to 32 units, of more 32 at a time, so that two edges share each weight that is
+// read. Warps do not wait for each other.
+//
+// Backward: a thread block takes items of whole target rows of one block of the table, in tiles of E edges a thread.
+// Sums over an item's columns stay in shared memory; where a block has several items they are partial sums, like those
+// of the weights' gradients, and a second launch adds both in order. Items depend on a block's own shape, the number of
+// partial sums of the weights on the number of edges.
 #include "kernels/cuda/edit_head_backward.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -207,8 +209,10 @@ __global__ void __launch_bounds__(kThreads)
     constexpr std::int32_t kWarps = kThreads / kWarp;
     const std::int32_t first = part_count * warp / kWarps, last = part_count * (warp + 1) / kWarps;
     T sum = T(0);
-    if (i < parts.total)
+    if (i < parts.total) {
+#pragma unroll 8
       for (std::int32_t p = first; p < last; ++p) sum += grad.partial[std::int64_t{p} * parts.total + i];
+    }
     shared.sum[warp][lane] = sum;
     __syncthreads();
     if (warp != 0 || i >= parts.total) return;

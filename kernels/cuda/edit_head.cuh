@@ -178,7 +178,7 @@ __device__ __forceinline__ void run_hidden(const Head<T>& net, const HeadWeights
     T value[E][N];
 #pragma unroll
     for (int e = 0; e < E; ++e) start_hidden<N>(net, weights.kind_bias, ends[e], chunk, value[e]);
-    multiply<N, E>(weights.edge_matrix, chunk, row, step, weights.slab, value);
+    multiply<N, E>(weights.edge_matrix, chunk, row, step, weights.slab, ends[0].kind >= 0, value);
 #pragma unroll
     for (int e = 0; e < E; ++e)
 #pragma unroll
@@ -196,7 +196,7 @@ __device__ __forceinline__ void run_hidden(const Head<T>& net, const HeadWeights
 #pragma unroll 1
   for (std::int32_t chunk = 0; chunk < chunks; ++chunk) {
     T value[E][N] = {};
-    multiply<N, E>(weights.mix, chunk, first_row, first_step, weights.slab, value);
+    multiply<N, E>(weights.mix, chunk, first_row, first_step, weights.slab, ends[0].kind >= 0, value);
 #pragma unroll
     for (int e = 0; e < E; ++e)
 #pragma unroll

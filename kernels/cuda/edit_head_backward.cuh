@@ -142,6 +142,7 @@ struct BackwardTile {
     stage_rows(net.edge + at0 * net.d, count, net.d, tile, layout.in_stride, thread, threads);
     if (net.edge2) stage_rows(net.edge2 + at0 * net.d2, count, net.d2, tile + net.d, layout.in_stride, thread, threads);
     stage_rows(grad.grad_out + at0 * outputs, count, outputs, grad_out, layout.out_stride, thread, threads);
+    const bool active = thread < count;
     EdgeEnds ends[E];
 #pragma unroll
     for (int e = 0; e < E; ++e) {
@@ -177,7 +178,7 @@ struct BackwardTile {
 
     // The gradient of the last layer takes the layer's place.
     const Factor<T> head_back{{}, {}, outputs, true, outputs, h, const_cast<T*>(head), net.hidden};
-    gradient_of_layer(head_back, grad_out + thread * layout.out_stride, threads * layout.out_stride, deep_row,
+    gradient_of_layer(head_back, grad_out + thread * layout.out_stride, threads * layout.out_stride, active, deep_row,
                       layer_step, chunks);
     T* grad_first = deep;
     if (net.mix) {
@@ -187,7 +188,7 @@ struct BackwardTile {
                      if (to < h && from < h) sums[parts.mix + to * h + from] += sum;
                    });
       __syncthreads();
-      gradient_of_layer(weights.mix_back, deep_row, layer_step, layer_row, layer_step, chunks);
+      gradient_of_layer(weights.mix_back, deep_row, layer_step, active, layer_row, layer_step, chunks);
       grad_first = layer;
     }
     __syncthreads();
@@ -208,7 +209,7 @@ struct BackwardTile {
     // The gradient of the inputs takes their place.
     for (std::int32_t chunk = 0; chunk * N < net.in; ++chunk) {
       T value[E][N] = {};
-      multiply<N, E>(weights.edge_back, chunk, net.mix ? layer_row : deep_row, layer_step, weights.slab, value);
+      multiply<N, E>(weights.edge_back, chunk, net.mix ? layer_row : deep_row, layer_step, weights.slab, active, value);
 #pragma unroll
       for (int e = 0; e < E; ++e)
 #pragma unroll
@@ -225,12 +226,13 @@ struct BackwardTile {
   }
 
   /// A thread's rows of a layer become its gradient: back * `from` where the layer is open, 0 elsewhere.
-  __device__ __forceinline__ void gradient_of_layer(const Factor<T>& back, const T* from, std::int32_t from_step, T* to,
-                                                    std::int32_t to_step, std::int32_t chunks) const {
+  __device__ __forceinline__ void gradient_of_layer(const Factor<T>& back, const T* from, std::int32_t from_step,
+                                                    bool active, T* to, std::int32_t to_step,
+                                                    std::int32_t chunks) const {
 #pragma unroll 1
     for (std::int32_t chunk = 0; chunk < chunks; ++chunk) {
       T value[E][N] = {};
-      multiply<N, E>(back, chunk, from, from_step, weights.slab, value);
+      multiply<N, E>(back, chunk, from, from_step, weights.slab, active, value);
 #pragma unroll
       for (int e = 0; e < E; ++e)
 #pragma unroll

@@ -100,8 +100,11 @@ TEST_CASE("cuda edit_head with and without its optional arguments") {
   check_head(kSmall, c, DType::float64, {2});
 }
 
-TEST_CASE("cuda edit_head of widths that do not fit into registers, or not into shared memory") {
+TEST_CASE("cuda edit_head of more hidden units than a thread has in registers") {
   check_head({{3, 9, 2}}, {20, 3, 70, 2, true, true}, DType::float32, {});
+}
+
+TEST_CASE("cuda edit_head of weights that do not fit into shared memory", "[slow]") {
   check_head({{3, 2}}, {128, 13, 128, 5, true, true}, DType::float32, {});
   check_head({{3, 2}}, {128, 13, 128, 5, false, true}, DType::float64, {});
 }

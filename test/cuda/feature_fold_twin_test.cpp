@@ -25,15 +25,18 @@ struct FoldCase {
       starts.push_back(std::min(starts.back() + size, static_cast<double>(inputs)));
     return make_tensor({static_cast<std::int64_t>(starts.size())}, DType::int32, starts);
   }
-  /// A A^T of a random A, with numbers of order one.
+  /// I / 2 + A A^T of a random A of eight columns.
   Tensor covariance() const {
-    const Tensor a = random_tensor({inputs, inputs}, DType::float64, 5, 1.0 / std::sqrt(static_cast<double>(inputs)));
-    Tensor result({inputs, inputs}, DType::float64);
-    for (std::int64_t i = 0; i < inputs; ++i)
-      for (std::int64_t j = 0; j < inputs; ++j)
-        for (std::int64_t k = 0; k < inputs; ++k)
-          result.as<double>()[i * inputs + j] += a.as<double>()[i * inputs + k] * a.as<double>()[j * inputs + k];
-    return result;
+    constexpr std::int64_t kColumns = 8;
+    const std::vector<double> a = values(random_tensor({inputs, kColumns}, DType::float64, 5, 0.5));
+    std::vector<double> sigma(static_cast<std::size_t>(inputs * inputs));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(inputs); ++i)
+      for (std::size_t j = 0; j < static_cast<std::size_t>(inputs); ++j) {
+        double& sum = sigma[i * static_cast<std::size_t>(inputs) + j];
+        sum = i == j ? 0.5 : 0.0;
+        for (std::size_t k = 0; k < kColumns; ++k) sum += a[i * kColumns + k] * a[j * kColumns + k];
+      }
+    return make_tensor({inputs, inputs}, DType::float64, sigma);
   }
 };
 
