@@ -9,8 +9,9 @@ AMEND_TWINS(feature_value, FeatureValue)
 namespace amend::test {
 namespace {
 
-constexpr std::int64_t kInputs = 12, kRows = 80, kFeatures = 10;  // more features than are stacked
-const Tensor kOffset = make_tensor({kFeatures + 1}, DType::int32, {0, 1, 4, 5, 5, 6, 7, 8, 9, 10, 12});
+constexpr std::int64_t kInputs = 12, kRows = 80, kFeatures = 16;  // twice as many as are stacked
+const Tensor kOffset =
+    make_tensor({kFeatures + 1}, DType::int32, {0, 1, 4, 5, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 12});
 
 struct Inputs {
   RandomBatch batch;
