@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "engine/copy.hpp"
-#include "engine/memory.hpp"
 #include "engine/stream_owner.hpp"
 #include "metanet/graph/predict.hpp"
 #include "metanet/train/batch_editor.hpp"
@@ -122,13 +121,13 @@ struct Stepper {
 };
 
 TEST_CASE("a training step on a device gives the CPU's loss and gradient, and brings nothing back meanwhile") {
-  const auto requirements = GENERATE(from_range(kRequirementSets));
+  const auto requirements = GENERATE(kRequirementSets[2], kRequirementSets[3]);  // no gates, all kinds of gates
   CAPTURE(requirements);
   const Dataset dataset = small_dataset(60);
   Population population = small_population(dataset, 3);
   const EditorConfig config =
       small_config({.requirements = requirements, .messages = 1, .passes = 2, .more = "  batch: 4\n  steps: 100\n"});
-  constexpr std::uint32_t kSteps = 5;  // on the device: two plainly, then captured
+  constexpr std::uint32_t kSteps = 4;  // on the device: two plainly, then captured
   std::vector<double> loss[2];
   std::vector<std::vector<double>> gradient[2];
   for (std::size_t d = 0; d < 2; ++d) {
@@ -137,7 +136,6 @@ TEST_CASE("a training step on a device gives the CPU's loss and gradient, and br
       std::rotate(stepper.picks.begin(), stepper.picks.begin() + 1, stepper.picks.end());
       stepper.lambda[0] *= 1.3;
       synchronise(stepper.stream);
-      const std::size_t allocations = allocation_count();
       const device::Counters before = device::counters();
       const LossTerms& terms = stepper.run(number);
       const device::Counters happened = device::counters() - before;
@@ -147,8 +145,8 @@ TEST_CASE("a training step on a device gives the CPU's loss and gradient, and br
         CHECK(happened.synchronisations == 0);
         CHECK(happened.waits == 0);
         CHECK(happened.graphs == (number < 2 ? 0 : 1));
+        if (number > 0) CHECK(happened.allocations == 0);
       }
-      if (number > 0) CHECK(allocation_count() == allocations);
       loss[d].push_back(values(host_copy(terms.total.value(), stepper.stream))[0]);
       gradient[d].push_back(values(host_copy(stepper.step.grad(), stepper.stream)));
     }
@@ -159,15 +157,15 @@ TEST_CASE("a training step on a device gives the CPU's loss and gradient, and br
     CHECK(largest_difference(gradient[1][number], gradient[0][number]) <=
           tolerance("editor", DType::float32, largest(gradient[0][number])));
   }
-  CHECK(std::abs(loss[0][3] - loss[0][4]) > 1e-3 * loss[0][4]);  // steps differ by more than devices
+  CHECK(std::abs(loss[0][2] - loss[0][3]) > 1e-3 * loss[0][3]);  // steps differ by more than devices
 }
 
 EditorConfig training_config() {
-  return small_config({.requirements = kRequirementSets[3],
+  return small_config({.requirements = kRequirementSets[0],
                        .messages = 1,
                        .passes = 2,
                        .more = "  batch: 3\n  rows: 16\n  cell_rows: 4\n  probe_rows: 12\n  probe_cell_rows: 3\n"
-                               "  validation_rows: 16\n  warmup: 5\n  steps: 3\n  validations: 1\n"});
+                               "  validation_rows: 16\n  warmup: 5\n  steps: 2\n  validations: 1\n"});
 }
 
 TEST_CASE("an editor trained on a device is that of the CPU, and resumes in the same bits") {
@@ -188,7 +186,7 @@ TEST_CASE("an editor trained on a device is that of the CPU, and resumes in the 
   for (std::size_t i = 0; i < a.size(); ++i) apart += std::abs(a[i] - b[i]) / static_cast<double>(a.size());
   CHECK(apart < 1e-5);  // a parameter moves by about 1e-3 a step
 
-  train({.checkpoint = folder / "checkpoint", .stop_after = 2, .device = Device::cuda()});
+  train({.checkpoint = folder / "checkpoint", .stop_after = 1, .device = Device::cuda()});
   const TrainedEditor resumed = train({.checkpoint = folder / "checkpoint", .resume = true, .device = Device::cuda()});
   CHECK(same_bits(resumed.editor->parameters().on_host(), parameters));
   save_editor(got, folder / "editor.safetensors");
@@ -210,7 +208,7 @@ TEST_CASE("a loss that is not finite on a device is reported with its step") {
 }
 
 TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit agrees") {
-  const auto requirements = GENERATE(from_range(kRequirementSets));
+  const auto requirements = GENERATE(kRequirementSets[1], kRequirementSets[3]);
   CAPTURE(requirements);
   const Dataset dataset = small_dataset(60);
   const EditorConfig config = small_config({.requirements = requirements, .messages = 1, .passes = 2});
