@@ -133,7 +133,8 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
 }
 
 template <class S, class T, int D, Precision P>
-__global__ void __launch_bounds__(kThreads, !EdgeProduct<T, D, P>::kFromTile && D <= 64 ? 2 : 1)
+// Two thread blocks a multiprocessor leave 128 registers, which is enough for narrow states alone.
+__global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 : 1)
     edge_update_forward_kernel(EdgeForward<S, T, D, P> a) {
   using Shared = EdgeForwardShared<T, D, P>;
   unsigned char* memory = dynamic_shared_memory<unsigned char>();
