@@ -12,8 +12,8 @@ namespace amend {
 
 /// `--device` and `--threads`, which every command that computes has.
 struct ComputeOptions {
-  std::string device = "auto";
-  int threads = 0;  // 0: as many as OpenMP gives
+  std::string device = "cpu";  // until a GPU has run the CUDA kernels, they are for those who ask
+  int threads = 0;             // 0: as many as OpenMP gives
 
   void add_to(CLI::App& command);
   Device parsed() const { return parse_device(device); }

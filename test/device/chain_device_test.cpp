@@ -125,8 +125,11 @@ TEST_CASE("a training step on a device gives the CPU's loss and gradient, and br
   CAPTURE(requirements);
   const Dataset dataset = small_dataset(60);
   Population population = small_population(dataset, 3);
-  const EditorConfig config =
-      small_config({.requirements = requirements, .messages = 1, .passes = 2, .more = "  batch: 4\n  steps: 100\n"});
+  const EditorConfig config = small_config({.requirements = requirements,
+                                            .messages = 1,
+                                            .passes = 2,
+                                            .edge_width = 16,
+                                            .more = "  batch: 4\n  steps: 100\n"});
   constexpr std::uint32_t kSteps = 4;  // on the device: two plainly, then captured
   std::vector<double> loss[2];
   std::vector<std::vector<double>> gradient[2];
@@ -164,6 +167,7 @@ EditorConfig training_config() {
   return small_config({.requirements = kRequirementSets[0],
                        .messages = 1,
                        .passes = 2,
+                       .edge_width = 16,
                        .more = "  batch: 3\n  rows: 16\n  cell_rows: 4\n  probe_rows: 12\n  probe_cell_rows: 3\n"
                                "  validation_rows: 16\n  warmup: 5\n  steps: 2\n  validations: 1\n"});
 }
@@ -211,7 +215,8 @@ TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit 
   const auto requirements = GENERATE(kRequirementSets[1], kRequirementSets[3]);
   CAPTURE(requirements);
   const Dataset dataset = small_dataset(60);
-  const EditorConfig config = small_config({.requirements = requirements, .messages = 1, .passes = 2});
+  const EditorConfig config =
+      small_config({.requirements = requirements, .messages = 1, .passes = 2, .edge_width = 16});
   const Population population = small_population(dataset, 3);
   auto networks = pointers_to(population.networks);
   std::vector<EditResult> results[2];

@@ -82,7 +82,8 @@ Population small_population(const Dataset& dataset, int count) {
 EditorConfig small_config(const EditorCase& which) {
   std::string text = "requirements:\n";
   for (const std::string& name : which.requirements) text += "  " + name + ": {}\n";
-  text += "editor: {node_width: 8, edge_width: 8, refine_width: 6, messages: " + std::to_string(which.messages) +
+  text += "editor: {node_width: 8, edge_width: " + std::to_string(which.edge_width) +
+          ", refine_width: 6, messages: " + std::to_string(which.messages) +
           ", passes: " + std::to_string(which.passes) +
           ", input_embedding: " + (which.input_embedding ? "true" : "false") + "}\n";
   text += "gates: {weight: " + which.gate + ", neuron: " + which.gate + ", feature: " + which.gate + "}\n";

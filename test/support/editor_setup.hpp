@@ -27,6 +27,7 @@ struct EditorCase {
   std::vector<std::string> requirements;
   int messages = 1;
   int passes = 1;
+  int edge_width = 8;
   bool input_embedding = true;
   std::string gate = "straight_through";
   std::string more;  // lines at the end of the document, of its section `training`
