@@ -128,7 +128,10 @@ void export_case(TrainingCase& training, const Workload& workload, Export& out) 
   const kernels::BlockTable& table = graph.table();
   std::vector<int> picks;
   for (int n = 0; n < batch; ++n) picks.push_back(n);
-  const BatchProbe probe = training.cache().gather(table, picks, *trained.editor, arena);
+  EditorInputs inputs;
+  inputs.table = &table;
+  training.cache().gather(training.cache().stage(picks, arena), inputs, arena, Stream());
+  const BatchProbe& probe = inputs.probe;
   const auto rows = [&](const char* name, const TensorView& view) {
     out.add(name, reshape(view, {batch, view.count() / batch}));
   };
