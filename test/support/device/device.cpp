@@ -192,9 +192,6 @@ void check_arguments(const char* name, const void* args, std::size_t bytes) {
     std::uint64_t word = 0;
     std::memcpy(&word, static_cast<const char*>(args) + at, sizeof word);
     if (word < kLeast || word > kMost) continue;
-    // Small members with padding behind them, which holds what was there before: a rank, a count or a device's number;
-    // an element type and a kind of device.
-    if (static_cast<std::uint32_t>(word) < kPage || ((word & 0xff) < 8 && (word >> 32 & 0xff) < 2)) continue;
     void* const pointer = reinterpret_cast<void*>(word);
     unsigned char state = 0;
     if (memory().holds(pointer) || mincore(reinterpret_cast<void*>(word / kPage * kPage), 1, &state) != 0) continue;

@@ -44,7 +44,7 @@ std::size_t used_bytes();
 
 enum class Twin { emulated, stand_in };
 
-/// Throws Error when a word of the arguments is an address in host memory.
+/// Throws Error when a word of the arguments is an address in host memory. Their padding is zero.
 void check_arguments(const char* name, const void* args, std::size_t bytes);
 void queue_pass(Twin twin, std::function<void()> pass, Stream stream);
 
@@ -52,7 +52,9 @@ void queue_pass(Twin twin, std::function<void()> pass, Stream stream);
 template <class Args>
 void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
   static_assert(std::is_trivially_copyable_v<Args>, "launches take their arguments by value");
-  check_arguments(name, &args, sizeof args);
+  Args members = args;
+  __builtin_clear_padding(&members);  // it may hold what was there before: part of an address, say
+  check_arguments(name, &members, sizeof members);
   const Stream inside = twin == Twin::emulated ? stream : Stream();
   queue_pass(
       twin, [args, run, inside] { run(args, inside); }, stream);
