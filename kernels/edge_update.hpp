@@ -19,7 +19,7 @@ struct EdgeUpdate {
   TensorView weight_c;                       // (D, D)
   TensorView weight_g;                       // (D, D)
   TensorView modulation;                     // (networks, 3 D): gamma, beta, alpha
-  TensorView edge_out;                       // (edges, D): e', of the type of `edge`
+  TensorView edge_out;                       // (edges, D): e', of the type of `edge`; may be `edge` itself
   TensorView aggregate;                      // (nodes, 2 D): f (0 at input nodes), r (0 at output nodes)
   Precision precision = Precision::float32;  // of the products with C and G and of their gradients
 };

@@ -16,7 +16,7 @@ struct NodeUpdate {
   TensorView weight2;    // (H, F)
   TensorView bias2;      // (H)
   TensorView alpha;      // (networks, H)
-  TensorView node_out;   // (nodes, H): x'
+  TensorView node_out;   // (nodes, H): x'; may be `node` itself
 };
 AMEND_DECLARE_KERNEL(node_update_forward, NodeUpdate)
 

@@ -21,23 +21,63 @@ const T* packed(const TensorView& weight, bool transposed, int slot) {
   return pack_matrix(weight.as<T>(), weight.extent(0), weight.extent(1), transposed, slot);
 }
 
+/// The projections as the loops want them, a plane (nodes, D) each: u and v without their means over the channels, s,
+/// t. C^T packed, every column of C without its mean. What is taken away the layer norm would take away.
+template <class T>
+struct Prepared {
+  const T* packed_c;
+  const T* plane[4];
+};
+
+template <class T>
+Prepared<T> prepare(const EdgeUpdate& a) {
+  const std::int64_t d = a.edge.extent(1), nodes = a.table.node_count;
+  const T share = T(1) / static_cast<T>(d);
+  const T* projection = a.projection.as<T>();
+  T* planes = scratch<T>(8, 4 * nodes * d);
+  constexpr std::int64_t kTile = 512;
+  parallel_for((nodes + kTile - 1) / kTile, [&](std::int64_t tile) {
+    const std::int64_t end = std::min(nodes, (tile + 1) * kTile);
+    for (std::int64_t n = tile * kTile; n < end; ++n)
+      for (int p = 0; p < 4; ++p) {
+        const T* from = projection + (n * 4 + p) * d;
+        T* to = planes + (p * nodes + n) * d;
+        T mean(0);
+        if (p < 2)
+          for (std::int64_t i = 0; i < d; ++i) mean += from[i] * share;
+        for (std::int64_t i = 0; i < d; ++i) to[i] = from[i] - mean;
+      }
+  });
+  const T* weight = a.weight_c.as<T>();
+  T *centred = scratch<T>(9, d * (d + 1)), *mean = centred + d * d;
+  std::fill_n(mean, d, T(0));
+  for (std::int64_t i = 0; i < d; ++i)
+    for (std::int64_t j = 0; j < d; ++j) mean[j] += weight[i * d + j] * share;
+  for (std::int64_t i = 0; i < d; ++i)
+    for (std::int64_t j = 0; j < d; ++j) centred[i * d + j] = weight[i * d + j] - mean[j];
+  return {pack_matrix(static_cast<const T*>(centred), d, d, true, 1),
+          {planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d}};
+}
+
 /// The inputs of the rows of `chunk`.
 template <class T>
-EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const T* packed_c) {
+EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Prepared<T>& prepared) {
   const Block& block = a.table.block[chunk.block];
   const std::int64_t d = a.edge.extent(1);
-  const T* projection = a.projection.as<T>();
+  const std::int64_t target = (block.target_offset + chunk.first_row) * d, source = block.source_offset * d;
   const T* gamma = a.modulation.as<T>() + block.network * 3 * d;
   return {.d = d,
           .rows = chunk.row_count,
           .cols = block.cols,
           .edge = a.edge.as<T>() + (block.edge_offset + std::int64_t{chunk.first_row} * block.cols) * d,
-          .target = projection + (block.target_offset + chunk.first_row) * 4 * d,
-          .source = projection + block.source_offset * 4 * d,
+          .u = prepared.plane[0] + target,
+          .t = prepared.plane[3] + target,
+          .v = prepared.plane[1] + source,
+          .s = prepared.plane[2] + source,
           .gamma = gamma,
           .beta = gamma + d,
           .alpha = gamma + 2 * d,
-          .packed_c = packed_c,
+          .packed_c = prepared.packed_c,
           .packed_g = nullptr,
           .edge_out = nullptr,
           .row_sum = nullptr,
@@ -49,7 +89,8 @@ template <class T>
 void forward(const EdgeUpdate& a) {
   const std::int64_t d = a.edge.extent(1);
   const ChunkList& list = block_chunks(a.table);
-  const T *packed_c = packed<T>(a.weight_c, true, 1), *packed_g = packed<T>(a.weight_g, true, 2);
+  const Prepared<T> prepared = prepare<T>(a);
+  const T* packed_g = packed<T>(a.weight_g, true, 2);
   T* edge_out = a.edge_out.as<T>();
   T* aggregate = a.aggregate.as<T>();
   T* columns = scratch<T>(0, list.columns * d);
@@ -57,7 +98,7 @@ void forward(const EdgeUpdate& a) {
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     const Block& block = a.table.block[chunk.block];
-    EdgeUpdateRows<T> rows = rows_of(a, chunk, packed_c);
+    EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared);
     rows.packed_g = packed_g;
     rows.edge_out = edge_out + (block.edge_offset + std::int64_t{chunk.first_row} * block.cols) * d;
     rows.row_sum = aggregate + (block.target_offset + chunk.first_row) * 2 * d;
@@ -77,8 +118,8 @@ void backward(const EdgeUpdateGradient& g) {
   const std::int64_t d = a.edge.extent(1), dd = d * d;
   const ChunkList& list = block_chunks(a.table);
   const PartList parts(list);
-  const T *packed_c_forward = packed<T>(a.weight_c, true, 1), *packed_c = packed<T>(a.weight_c, false, 2),
-          *packed_g = packed<T>(a.weight_g, false, 4);
+  const Prepared<T> prepared = prepare<T>(a);
+  const T *packed_c = packed<T>(a.weight_c, false, 2), *packed_g = packed<T>(a.weight_g, false, 4);
   const T* weight_g = a.weight_g.as<T>();
   const T *grad_out = elements<T>(g.grad_edge_out), *grad_aggregate = elements<T>(g.grad_aggregate);
   T *grad_edge = elements<T>(g.grad_edge), *grad_projection = g.grad_projection.as<T>();
@@ -99,7 +140,7 @@ void backward(const EdgeUpdateGradient& g) {
       std::fill_n(own_g, dd, T(0));
       std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
       vector_functions().of<T>().edge_update_backward(
-          {.forward = rows_of(a, chunk, packed_c_forward),
+          {.forward = rows_of(a, chunk, prepared),
            .packed_c = packed_c,
            .packed_g = packed_g,
            .weight_g = weight_g,

@@ -129,7 +129,10 @@ void Editor::embed(Context& c) const {
 void Editor::exchange_messages(Context& c) const {
   // Modulation and step sizes start from constants; what the condition adds starts at zero.
   const std::int64_t d = shape_.edge_width, h = shape_.node_width;
+  // Without recording, states stay where they are and the rest of a layer makes room for the next one.
+  const bool in_place = !c.tape.recording();
   for (const MessageIndex& m : message_) {
+    const Arena::Mark layer = c.tape.arena().mark();
     Variable modulation = linear(c, m.modulation, c.condition, c.table.networks);
     const TensorView start = c.tensor({c.table.network_count, 3 * d});
     kernels::modulation_start({.y = start, .ones = d, .step = 0.5}, c.tape.stream());
@@ -140,11 +143,16 @@ void Editor::exchange_messages(Context& c) const {
     alpha = op::add(c.tape, alpha, c.tape.constant(half));
     const auto message =
         op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
-                        use(c, m.weight_c), use(c, m.weight_g), modulation);
-    c.edge = message.edge;
+                        use(c, m.weight_c), use(c, m.weight_g), modulation, true);
     const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
                                        use(c, m.second.bias)};
-    c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha);
+    const Variable node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha, true);
+    if (in_place) {
+      c.tape.arena().rewind(layer);
+    } else {
+      c.edge = message.edge;
+      c.node = node;
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include "metanet/train/batch_editor.hpp"
 
+#include <omp.h>
+
 #include <iterator>
 
 #include "engine/copy.hpp"
@@ -9,9 +11,6 @@
 namespace amend {
 
 namespace {
-
-/// Networks a thread takes at a time; a device takes all.
-constexpr std::size_t kShardNetworks = 4;
 
 /// The same rows for every edit by whoever holds the data: an edit is reproducible.
 const RandomStream kProbeRows(0x616d656e64, 1);
@@ -45,17 +44,41 @@ std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const>
   expect_fitting(networks, trained_->config.shape);
   std::vector<EditResult> results(count);
   stream_.make_current();
-  const std::size_t shard_networks =
-      trained_->editor->device().is_cuda() ? std::max<std::size_t>(count, 1) : kShardNetworks;
-  const std::size_t shards = (count + shard_networks - 1) / shard_networks;
-  while (shards_.size() < shards) shards_.push_back(std::make_unique<Shard>(stream_));
-  parallel_for(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
-    const std::size_t first = static_cast<std::size_t>(s) * shard_networks,
-                      size = std::min(shard_networks, count - first);
-    edit_shard(*shards_[static_cast<std::size_t>(s)], networks.subspan(first, size),
-               lambda.subspan(first * requirements, size * requirements), std::span(results).subspan(first, size));
+  if (trained_->editor->device().is_cuda() || count < static_cast<std::size_t>(omp_get_max_threads())) {
+    // All at once: a device, or the threads, share the work within a network.
+    if (count > 0) edit_with_free_shard(networks, lambda, results);
+    return results;
+  }
+  parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t n) {
+    const auto at = static_cast<std::size_t>(n);
+    edit_with_free_shard(networks.subspan(at, 1), lambda.subspan(at * requirements, requirements),
+                         std::span(results).subspan(at, 1));
   });
   return results;
+}
+
+void BatchEditor::edit_with_free_shard(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                                       std::span<EditResult> results) {
+  std::unique_ptr<Shard> shard;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      shard = std::move(free_.back());
+      free_.pop_back();
+    }
+  }
+  if (!shard) shard = std::make_unique<Shard>(stream_);
+  const auto give_back = [&] {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(shard));
+  };
+  try {
+    edit_shard(*shard, networks, lambda, results);
+  } catch (...) {
+    give_back();
+    throw;
+  }
+  give_back();
 }
 
 void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks,
@@ -117,7 +140,7 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
 
 std::size_t BatchEditor::memory() const {
   std::size_t bytes = 0;
-  for (const auto& shard : shards_) bytes += shard->arena.capacity();
+  for (const auto& shard : free_) bytes += shard->arena.capacity();
   return bytes;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -20,7 +22,8 @@ struct EditResult {
 };
 
 /// Edits networks with a trained editor, on the editor's device. Keeps its memory: editing batches of one size
-/// allocates once.
+/// allocates once. On the CPU a batch of as many networks as threads or more takes memory for one network a thread,
+/// which stays in the caches.
 class BatchEditor {
  public:
   /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not
@@ -56,6 +59,8 @@ class BatchEditor {
     GraphCache graphs;
   };
 
+  void edit_with_free_shard(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                            std::span<EditResult> results);
   void edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
                   std::span<EditResult> results) const;
 
@@ -64,7 +69,8 @@ class BatchEditor {
   Arena data_;  // rows and indices, for the life of the editor
   RowBatch rows_;
   EditorData shared_;
-  std::vector<std::unique_ptr<Shard>> shards_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Shard>> free_;  // as many as ever worked at once
 };
 
 }  // namespace amend

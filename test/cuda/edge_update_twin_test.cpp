@@ -147,6 +147,34 @@ TEST_CASE("cuda edge_update of states that are stored as bf16") {
   });
 }
 
+TEST_CASE("cuda edge_update in place of its states") {
+  const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::bf16);
+  const std::int64_t d = 16;
+  const RandomBatch batch = random_batch({{5, 19, 2}}, Activation::relu, DType::float32, 6);
+  const kernels::BlockTable& table = batch.table();
+  const Tensor edge = random_tensor({table.edge_count, d}, DType::float32, 1),
+               projection = random_tensor({table.node_count, 4 * d}, DType::float32, 2),
+               weight = random_tensor({2 * d, d}, DType::float32, 3, 0.5),
+               modulation = random_tensor({table.network_count, 3 * d}, DType::float32, 5, 0.5, 0.7);
+  const auto run = [&](const Tensor& states, const Tensor& edge_out) {
+    const Tensor aggregate = unset({table.node_count, 2 * d}, DType::float32);
+    twins::edge_update_forward(Twin::cuda, {.table = table,
+                                            .edge = states,
+                                            .projection = projection,
+                                            .weight_c = slice_rows(weight, 0, d),
+                                            .weight_g = slice_rows(weight, d, d),
+                                            .modulation = modulation,
+                                            .edge_out = edge_out,
+                                            .aggregate = aggregate,
+                                            .precision = precision});
+    return std::vector<Tensor>{edge_out, aggregate};
+  };
+  const Tensor states = convert(edge, DType::float32);
+  const std::vector<Tensor> apart = run(edge, unset(edge.view().shape, DType::float32)), in_place = run(states, states);
+  CHECK(same_bits(in_place[0], apart[0]));
+  CHECK(same_bits(in_place[1], apart[1]));
+}
+
 TEST_CASE("cuda edge_update of blocks that several items share") {
   // 4100 rows: two items below each other. 130 columns: two side by side, of several warps each.
   const std::vector<int> widths = GENERATE(std::vector{1, 4100}, std::vector{130, 2});

@@ -85,6 +85,26 @@ TEST_CASE("edge_update agrees with the formula, weight by weight") {
   CHECK(test::close("edge_update", run.outputs[1], aggregate));
 }
 
+TEST_CASE("edge_update without recording may take the memory of the states") {
+  const DType dtype = DType::float32;
+  const std::int64_t d = GENERATE(8, 32);
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
+  const std::vector<Tensor> in = random_inputs(batch.table(), d, dtype);
+  Arena arena(Device::cpu());
+  Tape tape(arena, Stream{});
+  tape.set_recording(false);
+  const auto run = [&](const Tensor& edge, bool last_use) {
+    return op::edge_update(tape, batch.table(), tape.constant(edge), tape.constant(in[1]), tape.constant(in[2]),
+                           tape.constant(in[3]), tape.constant(in[4]), last_use);
+  };
+  const Tensor states = test::convert(in[0], dtype);
+  const op::EdgeUpdateResult apart = run(in[0], false), in_place = run(states, true);
+  CHECK(in_place.edge.value().data == states.view().data);
+  CHECK(apart.edge.value().data != in[0].view().data);
+  CHECK(test::values(in_place.edge.value()) == test::values(apart.edge.value()));
+  CHECK(test::values(in_place.aggregate.value()) == test::values(apart.aggregate.value()));
+}
+
 /// edge_out, aggregate and the gradients of edge, projection, weight_c, weight_g and modulation, of the CPU kernels.
 std::vector<Tensor> run_kernels(const kernels::BlockTable& table, const std::vector<Tensor>& in,
                                 const std::vector<Tensor>& grads, kernels::Precision precision) {

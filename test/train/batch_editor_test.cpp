@@ -103,6 +103,20 @@ TEST_CASE("an edit reports the share of weights and the features that are left")
   CHECK(dropped > 0);
 }
 
+TEST_CASE("an edit takes no more memory for more message layers") {
+  const Dataset dataset = test::small_dataset();
+  const auto network = test::random_network({7, 160, 160, 2}, Activation::relu, 1);
+  const SubjectNetwork* pointer = &network;
+  const auto memory = [&](int messages) {
+    TrainedEditor trained = test::small_editor({.requirements = {"pruning"}, .messages = messages, .edge_width = 32},
+                                               dataset, DType::float32);
+    BatchEditor editor(trained, dataset);
+    (void)editor.edit({&pointer, 1}, test::spread_lambda(trained, 1));
+    return editor.memory();
+  };
+  CHECK(memory(6) == memory(1));  // a state takes 3.5 MB
+}
+
 TEST_CASE("editing names what does not fit") {
   Dataset dataset = test::small_dataset();
   TrainedEditor trained = test::small_editor({.requirements = {"pruning"}}, dataset, DType::float32);

@@ -1,8 +1,9 @@
 #pragma once
 
 // The message layer on consecutive target rows of one block. A few edges at a time go all the way, so that only edge
-// states and the partial sums leave the first cache: z = C e on registers, layer norm, gate and both sums row by row,
-// then G g on registers, added to the state as it is stored.
+// states and the partial sums leave the first cache: z = C e + u + v on registers, layer norm, gate and both sums a
+// vector of channels at a time, then G g on registers, added to the state as it is stored. A layer norm takes the mean
+// of its input away; as C e + u + v is linear, the mean is taken out of C, u and v beforehand, once for all edges.
 
 #include "kernels/cpu/vector/functions.hpp"
 #include "kernels/cpu/vector/multiply.hpp"
@@ -21,36 +22,32 @@ std::int64_t edge_update_scratch(std::int64_t d) {
   return 6 * kBackwardEdges * whole_vectors<T>(d) + 3 * whole_vectors<T>(d);
 }
 
-/// z (edges, width) holds C e; it becomes layer_norm(z + u + v) times the deviation, whose inverse is returned for
-/// every edge. A step is done for all edges before the next one, so that the processor has several edges under way.
-template <int kD, class T>
-AMEND_INLINE void normalise(const EdgeUpdateRows<T>& a, std::int64_t edges, Walk at, T* z, T* inverse) {
+/// z (edges, width) = C e + u + v, each without its mean over the channels (the caller took it out of C, u and v), and
+/// the inverse deviation of every edge: layer_norm(C e + u + v) is their product.
+template <int kD, int kEdges, class T>
+AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const T* edge, std::int64_t edges, Walk at, T* z, T* inverse) {
   const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d);
-  const T share = T(1) / static_cast<T>(d);
+  const T *u[kEdges], *v[kEdges];
   for (std::int64_t k = 0; k < edges; ++k, at.next()) {
-    const T* u = a.target + at.row * 4 * d;
-    const T* v = a.source + at.col * 4 * d + d;
-    T* x = z + k * width;
-    Vector<T> sum{};
-    for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
-      const Vector<T> value = load(x + i) + (load(u + i, lanes) + load(v + i, lanes));
-      store(x + i, value);
-      sum += value;
-    });
-    inverse[k] = lane_sum<T>(sum) * share;
+    u[k] = a.u + at.row * d;
+    v[k] = a.v + at.col * d;
   }
+  multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
+               [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+                 store(z + k * width + i, sum + (load(u[k] + i, lanes) + load(v[k] + i, lanes)));
+               });
   for (std::int64_t k = 0; k < edges; ++k) {
-    T* x = z + k * width;
-    const Vector<T> mean = broadcast(inverse[k]);
     Vector<T> squares{};
-    for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
-      const Vector<T> value = keep<T>(load(x + i) - mean, lanes);
-      store(x + i, value);
+    for_vectors<T, kD>(width, [&](std::int64_t i, auto) {
+      const Vector<T> value = load(z + k * width + i);
       squares += value * value;
     });
-    inverse[k] = lane_sum<T>(squares) * share;
+    inverse[k] = lane_sum<T>(squares);
   }
-  for (std::int64_t k = 0; k < edges; ++k) inverse[k] = inverse_root(inverse[k] + static_cast<T>(kLayerNormEpsilon));
+  for (std::int64_t k = edges; k < kEdges; ++k) inverse[k] = T(0);
+  const T share = T(1) / static_cast<T>(d);
+  for (std::int64_t k = 0; k < kEdges; ++k)
+    inverse[k] = inverse_root(inverse[k] * share + static_cast<T>(kLayerNormEpsilon));
 }
 
 template <int kD, class T>
@@ -63,24 +60,25 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
   for (std::int64_t begin = 0; begin < count; begin += kForwardEdges) {
     const std::int64_t edges = count - begin < kForwardEdges ? count - begin : kForwardEdges;
     const T* edge = a.edge + begin * d;
-    multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
-                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(gate + k * width + i, sum); });
-    normalise<kD>(a, edges, at, gate, inverse);
-    for (std::int64_t k = 0; k < edges; ++k, at.next()) {
-      const T* target = a.target + at.row * 4 * d;
-      const T* source = a.source + at.col * 4 * d;
-      T* g = gate + k * width;
-      T* row_sum = a.row_sum + at.row * 2 * d;
-      T* column_sum = a.column_sum + at.col * d;
-      const Vector<T> scale = broadcast(inverse[k]);
+    centred_z<kD, kForwardEdges>(a, edge, edges, at, gate, inverse);
+    for_row_pieces(at, edges, [&](std::int64_t first, std::int64_t piece, std::int64_t row, std::int64_t col) {
+      const T *t = a.t + row * d, *s = a.s + col * d;
+      T* row_sum = a.row_sum + row * 2 * d;
+      T* column_sum = a.column_sum + col * d;
       for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
-        const Vector<T> x = load(a.gamma + i, lanes) * (load(g + i) * scale) + load(a.beta + i, lanes);
-        const Vector<T> y = x * sigmoid_lanes(x);
-        store(g + i, y);
-        store(row_sum + i, load(row_sum + i, lanes) + y * load(source + 2 * d + i, lanes), lanes);
-        store(column_sum + i, load(column_sum + i, lanes) + y * load(target + 3 * d + i, lanes), lanes);
+        const Vector<T> gamma = load(a.gamma + i, lanes), beta = load(a.beta + i, lanes), of_row = load(t + i, lanes);
+        Vector<T> sum = load(row_sum + i, lanes);
+        for (std::int64_t k = 0; k < piece; ++k) {
+          T* g = gate + (first + k) * width + i;
+          const Vector<T> x = gamma * (load(g) * broadcast(inverse[first + k])) + beta, y = x * sigmoid_lanes(x);
+          store(g, y);
+          sum += y * load(s + k * d + i, lanes);
+          T* column = column_sum + k * d + i;
+          store(column, load(column, lanes) + y * of_row, lanes);
+        }
+        store(row_sum + i, sum, lanes);
       });
-    }
+    });
     T* out = a.edge_out + begin * d;
     multiply<kD>(edges, d, d, Left<T>{gate, width, 1}, packed(a.packed_g, d),
                  [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
@@ -100,7 +98,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   T* scaled = grad + kBackwardEdges * width;  // alpha times the gradient of the states
   T* states = scaled + kBackwardEdges * width;
   T* zeros = states + kBackwardEdges * width;
-  T inverse[kBackwardEdges], mean[kBackwardEdges], slope[kBackwardEdges];
+  T inverse[kBackwardEdges], mean[kBackwardEdges], tilt[kBackwardEdges];
   for (std::int64_t i = 0; i < width; ++i) zeros[i] = T(0);
   T *grad_gamma = g.grad_modulation, *grad_beta = grad_gamma + d;
   const T share = T(1) / static_cast<T>(d);
@@ -109,24 +107,20 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
     const std::int64_t edges = count - begin < kBackwardEdges ? count - begin : kBackwardEdges;
     const T* edge = a.edge + begin * d;
     const T* grad_out = g.grad_out ? g.grad_out + begin * d : nullptr;
-    const auto into = [&](T* to) {
-      return [to, width](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(to + k * width + i, sum); };
-    };
-    multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d), into(normal));
     if (grad_out) {
       for (std::int64_t k = 0; k < edges; ++k)
         for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
           store(scaled + k * width + i, load(a.alpha + i, lanes) * load(grad_out + k * d + i, lanes));
         });
-      multiply<kD>(edges, d, d, Left<T>{scaled, width, 1}, packed(g.packed_g, d), into(grad));
+      multiply<kD>(edges, d, d, Left<T>{scaled, width, 1}, packed(g.packed_g, d),
+                   [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(grad + k * width + i, sum); });
     } else {
       for (std::int64_t i = 0; i < edges * width; ++i) grad[i] = T(0);
     }
-    normalise<kD>(a, edges, at, normal, inverse);
+    centred_z<kD, kBackwardEdges>(a, edge, edges, at, normal, inverse);
     const Walk start = at;
     for (std::int64_t k = 0; k < edges; ++k, at.next()) {
-      const T* target = a.target + at.row * 4 * d;
-      const T* source = a.source + at.col * 4 * d;
+      const T *t = a.t + at.row * d, *s = a.s + at.col * d;
       const T* grad_f = g.grad_row_sum ? g.grad_row_sum + at.row * 2 * d : zeros;
       const T* grad_r = g.grad_column_sum ? g.grad_column_sum + at.col * 2 * d : zeros;
       T *x = normal + k * width, *y = gate + k * width, *gz = grad + k * width;
@@ -142,8 +136,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
         store(y + i, value);
         store(grad_s + i, load(grad_s + i, lanes) + f * value, lanes);
         store(grad_t + i, load(grad_t + i, lanes) + r * value, lanes);
-        const Vector<T> grad_gate =
-            load(gz + i) + f * load(source + 2 * d + i, lanes) + r * load(target + 3 * d + i, lanes);
+        const Vector<T> grad_gate = load(gz + i) + f * load(s + i, lanes) + r * load(t + i, lanes);
         const Vector<T> grad_pre = keep<T>(grad_gate * (open * (1 + pre * (1 - open))), lanes);
         store(grad_gamma + i, load(grad_gamma + i, lanes) + grad_pre * n, lanes);
         store(grad_beta + i, load(grad_beta + i, lanes) + grad_pre, lanes);
@@ -153,7 +146,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
         dot += grad_normal * n;
       });
       mean[k] = lane_sum<T>(sum) * share;
-      slope[k] = lane_sum<T>(dot) * share;
+      tilt[k] = lane_sum<T>(dot) * share;
     }
     at = start;
     for (std::int64_t k = 0; k < edges; ++k, at.next()) {
@@ -161,9 +154,9 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
       T* gz = grad + k * width;
       T* grad_u = g.grad_target + at.row * 4 * d;
       T* grad_v = g.grad_column + at.col * 2 * d;
-      const Vector<T> scale = broadcast(inverse[k]), centre = broadcast(mean[k]), tilt = broadcast(slope[k]);
+      const Vector<T> scale = broadcast(inverse[k]), centre = broadcast(mean[k]), slope = broadcast(tilt[k]);
       for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
-        const Vector<T> z = (load(gz + i) - centre - load(x + i) * tilt) * scale;
+        const Vector<T> z = (load(gz + i) - centre - load(x + i) * slope) * scale;
         store(gz + i, z);
         store(grad_u + i, load(grad_u + i, lanes) + z, lanes);
         store(grad_v + i, load(grad_v + i, lanes) + z, lanes);

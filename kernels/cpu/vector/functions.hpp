@@ -36,13 +36,14 @@ struct PackedMatrix {
   T* packed;
 };
 
-/// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. Projections are 4 D apart, D
-/// values each of u, v, s and t.
+/// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. z = C e + u + v without its
+/// mean over the channels, which the layer norm would take away: C's columns, u and v come without theirs.
 template <class T>
 struct EdgeUpdateRows {
   std::int64_t d, rows, cols;
   const T* edge;                  // (rows * cols, D)
-  const T *target, *source;       // projections of the first of the rows and of source neuron 0
+  const T *u, *t;                 // (rows, D), of the target neurons
+  const T *v, *s;                 // (cols, D), of the source neurons
   const T *gamma, *beta, *alpha;  // (D)
   const T *packed_c, *packed_g;   // C^T and G^T
   T* edge_out;                    // (rows * cols, D)

@@ -18,4 +18,17 @@ struct Walk {
   }
 };
 
+/// Calls `body(first, count, row, col)` for the pieces of the next `edges` edges that lie in one row: edges [first,
+/// first + count) of them, from column `col` on.
+template <class Body>
+AMEND_INLINE void for_row_pieces(Walk& at, std::int64_t edges, const Body& body) {
+  for (std::int64_t first = 0; first < edges;) {
+    const std::int64_t left = at.cols - at.col, count = edges - first < left ? edges - first : left;
+    body(first, count, at.row, at.col);
+    first += count;
+    at.col += count;
+    if (at.col == at.cols) ++at.row, at.col = 0;
+  }
+}
+
 }  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET
