@@ -14,7 +14,7 @@ template <class T>
 struct Head {
   std::int64_t d, d2, h, outputs;
   const T *edge, *weight, *edge2, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
-  const T *packed_weight, *packed_weight2 = nullptr, *packed_mix = nullptr, *packed_head[kBlockKinds];  // transposed
+  const T *packed_weight, *packed_weight2 = nullptr, *packed_mix = nullptr;  // transposed
 
   explicit Head(const EditHead& a)
       : d(a.edge.extent(1)),
@@ -33,8 +33,6 @@ struct Head {
     packed_weight = pack_matrix(weight, h, d, true, 4);
     if (edge2) packed_weight2 = pack_matrix(weight2, h, d2, true, 5);
     if (mix) packed_mix = pack_matrix(mix, h, h, true, 6);
-    for (int kind = 0; kind < kBlockKinds; ++kind)
-      packed_head[kind] = pack_matrix(head + kind * outputs * h, outputs, h, true, 7 + kind);
   }
 
   EditHeadRows<T> rows(const BlockTable& table, const BlockChunk& chunk) const {
@@ -55,7 +53,7 @@ struct Head {
             .packed_weight = packed_weight,
             .packed_weight2 = packed_weight2,
             .packed_mix = packed_mix,
-            .packed_head = packed_head[kind],
+            .head = head + kind * outputs * h,
             .head_bias = head_bias + kind * outputs,
             .out = nullptr,
             .scratch = scratch<T>(2, vector_functions().of<T>().edit_head_scratch(h))};

@@ -31,20 +31,25 @@ template <int kH, class T>
 AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, std::int64_t begin, std::int64_t edges, Walk at,
                                          HiddenTile<T> first, HiddenTile<T> second) {
   const std::int64_t h = kH ? kH : a.h;
-  multiply<kH>(edges, h, a.d, Left<T>{a.edge + begin * a.d, a.d, 1}, packed(a.packed_weight, a.d),
-               [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(first.at(k, i), sum); });
-  if (a.d2 > 0)
-    multiply<kH>(edges, h, a.d2, Left<T>{a.edge2 + begin * a.d2, a.d2, 1}, packed(a.packed_weight2, a.d2),
-                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) {
-                   store(first.at(k, i), load<T>(first.at(k, i)) + sum);
-                 });
+  const T *u[kHeadEdges], *v[kHeadEdges];
   for (std::int64_t k = 0; k < edges; ++k, at.next()) {
-    const T* u = a.target + at.row * 2 * h;
-    const T* v = a.source + at.col * 2 * h + h;
-    for_vectors<T, kH>(h, [&](std::int64_t i, auto lanes) {
-      const Vector<T> nodes = (load(u + i, lanes) + load(v + i, lanes)) + load(a.bias + i, lanes);
-      store(first.at(k, i), positive_part(load<T>(first.at(k, i)) + nodes));
-    });
+    u[k] = a.target + at.row * 2 * h;
+    v[k] = a.source + at.col * 2 * h + h;
+  }
+  const auto finish = [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+    const Vector<T> nodes = (load(u[k] + i, lanes) + load(v[k] + i, lanes)) + load(a.bias + i, lanes);
+    store(first.at(k, i), positive_part(sum + nodes));
+  };
+  const Left<T> edge{a.edge + begin * a.d, a.d, 1};
+  if (a.d2 == 0) {
+    multiply<kH>(edges, h, a.d, edge, packed(a.packed_weight, a.d), finish);
+  } else {
+    multiply<kH>(edges, h, a.d, edge, packed(a.packed_weight, a.d),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(first.at(k, i), sum); });
+    multiply<kH>(edges, h, a.d2, Left<T>{a.edge2 + begin * a.d2, a.d2, 1}, packed(a.packed_weight2, a.d2),
+                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+                   finish(k, i, load<T>(first.at(k, i)) + sum, lanes);
+                 });
   }
   if (a.packed_mix == nullptr) return first;
   multiply<kH>(
@@ -63,9 +68,13 @@ void edit_head_rows(const EditHeadRows<T>& args) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
     const HiddenTile<T> last = hidden_layers<kH>(a, begin, edges, at, first, second);
     T* out = a.out + begin * a.outputs;
-    multiply(
-        edges, a.outputs, h, Left<T>{last.data, width, 1}, packed(a.packed_head, h), a.head_bias,
-        [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) { store(out + k * a.outputs + i, sum, lanes); });
+    for (std::int64_t k = 0; k < edges; ++k)
+      for (std::int64_t o = 0; o < a.outputs; ++o) {
+        Vector<T> sum{};
+        for_vectors<T, kH>(
+            h, [&](std::int64_t i, auto lanes) { sum += load<T>(last.at(k, i)) * load(a.head + o * h + i, lanes); });
+        out[k * a.outputs + o] = lane_sum<T>(sum) + a.head_bias[o];
+      }
     at.skip(edges);
   }
 }

@@ -76,8 +76,8 @@ struct EditHeadRows {
   const T *target, *source;                 // projections of the first of the rows and of source neuron 0
   const T* bias;                            // (H), of the kind
   const T *packed_weight, *packed_weight2;  // W^T and W2^T
-  const T *packed_mix, *packed_head;        // transposed; mix may be null
-  const T* head_bias;                       // (outputs)
+  const T* packed_mix;                      // transposed; may be null
+  const T *head, *head_bias;                // (outputs, H), (outputs)
   T* out;                                   // (rows * cols, outputs)
   T* scratch;                               // room for Functions::edit_head_scratch(h)
 };
