@@ -27,13 +27,13 @@ struct MessageLayer {
 /// one before.
 struct MessageLayers {
   BlockTable table;
-  const MessageLayer* layer = nullptr;       // of the host, whatever the device
+  MessageLayer layer[kMaxMessageLayers];
   std::int32_t layers = 0;                   // 0 .. kMaxMessageLayers
   TensorView edge;                           // (edges, D)
   TensorView node;                           // (nodes, H)
   TensorView condition;                      // (networks, P)
-  TensorView edge_out;                       // (edges, D)
-  TensorView node_out;                       // (nodes, H)
+  TensorView edge_out;                       // (edges, D); may be `edge` itself
+  TensorView node_out;                       // (nodes, H); may be `node` itself
   TensorView projection;                     // (nodes, 4 D): scratch
   TensorView aggregate;                      // (nodes, 2 D): scratch
   Precision precision = Precision::float32;  // of the edges' products

@@ -36,13 +36,12 @@ struct EdgeUpdateNode final : TapeNode {
 }  // namespace
 
 EdgeUpdateResult edge_update(Tape& tape, const kernels::BlockTable& table, Variable edge, Variable projection,
-                             Variable weight_c, Variable weight_g, Variable modulation, bool last_use) {
+                             Variable weight_c, Variable weight_g, Variable modulation) {
   const bool needs_grad = edge.needs_grad() || projection.needs_grad() || weight_c.needs_grad() ||
                           weight_g.needs_grad() || modulation.needs_grad();
   const std::int64_t d = edge.extent(1);
-  EdgeUpdateResult result{
-      last_use && !tape.recording() ? tape.constant(edge.value()) : tape.result(edge.shape(), edge.dtype(), needs_grad),
-      tape.result({table.node_count, 2 * d}, edge.dtype(), needs_grad)};
+  EdgeUpdateResult result{tape.result(edge.shape(), edge.dtype(), needs_grad),
+                          tape.result({table.node_count, 2 * d}, edge.dtype(), needs_grad)};
   const kernels::EdgeUpdate args{.table = table,
                                  .edge = edge.value(),
                                  .projection = projection.value(),

@@ -10,9 +10,8 @@ struct EdgeUpdateResult {
   Variable aggregate;  // (nodes, 2 D): mean over sources at targets, mean over targets at sources
 };
 
-/// One fused message layer over all weights; shapes as in kernels::EdgeUpdate. `last_use`: the caller needs `edge` no
-/// more, so that without recording its memory becomes the result's.
+/// One fused message layer over all weights; shapes as in kernels::EdgeUpdate.
 EdgeUpdateResult edge_update(Tape& tape, const kernels::BlockTable& table, Variable edge, Variable projection,
-                             Variable weight_c, Variable weight_g, Variable modulation, bool last_use = false);
+                             Variable weight_c, Variable weight_g, Variable modulation);
 
 }  // namespace amend::op

@@ -39,13 +39,12 @@ struct NodeUpdateNode final : TapeNode {
 }  // namespace
 
 Variable node_update(Tape& tape, const kernels::BlockTable& table, Variable node, Variable aggregate,
-                     Variable condition, const NodeUpdateParameters& parameters, Variable alpha, bool last_use) {
+                     Variable condition, const NodeUpdateParameters& parameters, Variable alpha) {
   bool needs_grad = false;
   for (Variable x :
        {node, aggregate, condition, parameters.weight1, parameters.bias1, parameters.weight2, parameters.bias2, alpha})
     needs_grad = needs_grad || x.needs_grad();
-  Variable result =
-      last_use && !tape.recording() ? tape.constant(node.value()) : tape.result(node.shape(), node.dtype(), needs_grad);
+  Variable result = tape.result(node.shape(), node.dtype(), needs_grad);
   const kernels::NodeUpdate args{.table = table,
                                  .node = node.value(),
                                  .aggregate = aggregate.value(),

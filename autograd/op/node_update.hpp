@@ -10,9 +10,8 @@ struct NodeUpdateParameters {
   Variable weight2, bias2;  // (H, F), (H)
 };
 
-/// x + alpha * mlp(layer_norm[x, m, c]); shapes as in kernels::NodeUpdate -> (nodes, H). `last_use`: the caller needs
-/// `node` no more, so that without recording its memory becomes the result's.
+/// x + alpha * mlp(layer_norm[x, m, c]); shapes as in kernels::NodeUpdate -> (nodes, H).
 Variable node_update(Tape& tape, const kernels::BlockTable& table, Variable node, Variable aggregate,
-                     Variable condition, const NodeUpdateParameters& parameters, Variable alpha, bool last_use = false);
+                     Variable condition, const NodeUpdateParameters& parameters, Variable alpha);
 
 }  // namespace amend::op

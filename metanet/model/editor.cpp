@@ -13,6 +13,7 @@
 #include "kernels/column.hpp"
 #include "kernels/edit_features.hpp"
 #include "kernels/fill.hpp"
+#include "kernels/message_layers.hpp"
 #include "kernels/network_features.hpp"
 
 namespace amend {
@@ -129,30 +130,49 @@ void Editor::embed(Context& c) const {
 void Editor::exchange_messages(Context& c) const {
   // Modulation and step sizes start from constants; what the condition adds starts at zero.
   const std::int64_t d = shape_.edge_width, h = shape_.node_width;
-  // Without recording, states stay where they are and the rest of a layer makes room for the next one.
-  const bool in_place = !c.tape.recording();
-  for (const MessageIndex& m : message_) {
-    const Arena::Mark layer = c.tape.arena().mark();
-    Variable modulation = linear(c, m.modulation, c.condition, c.table.networks);
+  const auto modulations = [&](const MessageIndex& m) {
     const TensorView start = c.tensor({c.table.network_count, 3 * d});
     kernels::modulation_start({.y = start, .ones = d, .step = 0.5}, c.tape.stream());
-    modulation = op::add(c.tape, modulation, c.tape.constant(start));
-    Variable alpha = linear(c, m.alpha, c.condition, c.table.networks);
+    return op::add(c.tape, linear(c, m.modulation, c.condition, c.table.networks), c.tape.constant(start));
+  };
+  const auto alphas = [&](const MessageIndex& m) {
     const TensorView half = c.tensor({c.table.network_count, h});
     kernels::fill({.y = half, .value = 0.5}, c.tape.stream());
-    alpha = op::add(c.tape, alpha, c.tape.constant(half));
+    return op::add(c.tape, linear(c, m.alpha, c.condition, c.table.networks), c.tape.constant(half));
+  };
+  if (!c.tape.recording()) {
+    // All layers at once, the states in place: no memory but that of one layer.
+    kernels::MessageLayers layers{.table = c.table,
+                                  .edge = c.edge.value(),
+                                  .node = c.node.value(),
+                                  .condition = c.condition.value(),
+                                  .edge_out = c.edge.value(),
+                                  .node_out = c.node.value(),
+                                  .projection = c.tensor({c.table.node_count, 4 * d}),
+                                  .aggregate = c.tensor({c.table.node_count, 2 * d})};
+    const auto value = [&](int index) { return use(c, index).value(); };
+    for (const MessageIndex& m : message_)
+      layers.layer[layers.layers++] = {.projection_weight = value(m.projection.weight),
+                                       .projection_bias = value(m.projection.bias),
+                                       .weight_c = value(m.weight_c),
+                                       .weight_g = value(m.weight_g),
+                                       .modulation = modulations(m).value(),
+                                       .weight1 = value(m.first.weight),
+                                       .bias1 = value(m.first.bias),
+                                       .weight2 = value(m.second.weight),
+                                       .bias2 = value(m.second.bias),
+                                       .alpha = alphas(m).value()};
+    if (layers.layers > 0) kernels::message_layers(layers, c.tape.stream());
+    return;
+  }
+  for (const MessageIndex& m : message_) {
     const auto message =
         op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
-                        use(c, m.weight_c), use(c, m.weight_g), modulation, true);
+                        use(c, m.weight_c), use(c, m.weight_g), modulations(m));
+    c.edge = message.edge;
     const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
                                        use(c, m.second.bias)};
-    const Variable node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alpha, true);
-    if (in_place) {
-      c.tape.arena().rewind(layer);
-    } else {
-      c.edge = message.edge;
-      c.node = node;
-    }
+    c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alphas(m));
   }
 }
 

@@ -85,24 +85,29 @@ TEST_CASE("edge_update agrees with the formula, weight by weight") {
   CHECK(test::close("edge_update", run.outputs[1], aggregate));
 }
 
-TEST_CASE("edge_update without recording may take the memory of the states") {
-  const DType dtype = DType::float32;
-  const std::int64_t d = GENERATE(8, 32);
-  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
-  const std::vector<Tensor> in = random_inputs(batch.table(), d, dtype);
-  Arena arena(Device::cpu());
-  Tape tape(arena, Stream{});
-  tape.set_recording(false);
-  const auto run = [&](const Tensor& edge, bool last_use) {
-    return op::edge_update(tape, batch.table(), tape.constant(edge), tape.constant(in[1]), tape.constant(in[2]),
-                           tape.constant(in[3]), tape.constant(in[4]), last_use);
+TEST_CASE("edge_update may overwrite its states") {
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float32, 3);
+  const auto [d, precision] =
+      GENERATE(std::pair{8, kernels::Precision::float32}, std::pair{32, kernels::Precision::float32},
+               std::pair{16, kernels::Precision::bf16});
+  const std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32);
+  const auto run = [&, how = precision](const Tensor& edge, const Tensor& edge_out) {
+    Tensor aggregate({batch.table().node_count, 2 * in[0].view().extent(1)}, DType::float32);
+    kernels::cpu::edge_update_forward({.table = batch.table(),
+                                       .edge = edge,
+                                       .projection = in[1],
+                                       .weight_c = in[2],
+                                       .weight_g = in[3],
+                                       .modulation = in[4],
+                                       .edge_out = edge_out,
+                                       .aggregate = aggregate,
+                                       .precision = how},
+                                      Stream{});
+    return test::values(aggregate);
   };
-  const Tensor states = test::convert(in[0], dtype);
-  const op::EdgeUpdateResult apart = run(in[0], false), in_place = run(states, true);
-  CHECK(in_place.edge.value().data == states.view().data);
-  CHECK(apart.edge.value().data != in[0].view().data);
-  CHECK(test::values(in_place.edge.value()) == test::values(apart.edge.value()));
-  CHECK(test::values(in_place.aggregate.value()) == test::values(apart.aggregate.value()));
+  const Tensor states = test::convert(in[0], DType::float32), apart(in[0].view().shape, DType::float32);
+  CHECK(run(in[0], apart) == run(states, states));
+  CHECK(test::same_bits(states, apart));
 }
 
 /// edge_out, aggregate and the gradients of edge, projection, weight_c, weight_g and modulation, of the CPU kernels.

@@ -67,18 +67,19 @@ struct MessageSetup {
     const DType dtype = node.view().dtype;
     std::pair<Tensor, Tensor> out{Tensor(edge.view().shape, edge.view().dtype), Tensor(node.view().shape, dtype)};
     const Tensor projection({table.node_count, 4 * shape.d}, dtype), aggregate({table.node_count, 2 * shape.d}, dtype);
-    run({.table = table,
-         .layer = layer.data(),
-         .layers = static_cast<std::int32_t>(layer.size()),
-         .edge = edge,
-         .node = node,
-         .condition = condition,
-         .edge_out = out.first,
-         .node_out = out.second,
-         .projection = projection,
-         .aggregate = aggregate,
-         .precision = precision},
-        Stream{});
+    kernels::MessageLayers args{.table = table,
+                                .layers = static_cast<std::int32_t>(layer.size()),
+                                .edge = edge,
+                                .node = node,
+                                .condition = condition,
+                                .edge_out = out.first,
+                                .node_out = out.second,
+                                .projection = projection,
+                                .aggregate = aggregate,
+                                .precision = precision};
+    for (std::size_t l = 0; l < std::min<std::size_t>(layer.size(), kernels::kMaxMessageLayers); ++l)
+      args.layer[l] = layer[l];
+    run(args, Stream{});
     return out;
   }
 };
