@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <string>
 
 #include "engine/bfloat16.hpp"
 
@@ -11,6 +12,10 @@ namespace amend::kernels {
 /// mantissa, ties away from zero) or bf16 (7 bits, ties to even) as tensor cores take them. Sums are float32 in all
 /// three.
 enum class Precision : std::uint8_t { float32, tf32, bf16 };
+
+inline std::string to_string(Precision precision) {
+  return precision == Precision::float32 ? "float32" : precision == Precision::tf32 ? "tf32" : "bf16";
+}
 
 /// x as a tensor core takes it.
 inline float round_operand(Precision precision, float x) {

@@ -37,6 +37,7 @@ struct Options {
   std::string input, editor, out, data, split = "all";
   std::vector<std::string> condition, lambda;
   ModelDescription model;
+  std::string precision;
   int batch = 64;
   bool force = false, json = false;
   ComputeOptions compute;
@@ -55,6 +56,7 @@ struct Work {
             {"editor_sha256", checksum},
             {"condition", condition.strengths()},
             {"lambda", condition.lambdas()},
+            {"precision", to_string(editor.editor->shape().precision)},
             {"version", version()}};
   }
 };
@@ -127,6 +129,7 @@ StreamedEdit edit_model(const Options& options, Work& work) {
                    {"amend.editor_sha256", work.checksum},
                    {"amend.condition", work.condition.strengths().dump()},
                    {"amend.lambda", work.condition.lambdas().dump()},
+                   {"amend.precision", to_string(work.editor.editor->shape().precision)},
                    {"amend.dataset", work.dataset.source.string()},
                    {"amend.dataset_fingerprint", work.dataset.fingerprint},
                    {"amend.version", version()}});
@@ -181,6 +184,7 @@ int edit(const Options& options, const Session& session) {
   }
 
   Work work{.editor = load_editor(options.editor, make_requirements, options.compute.parsed())};
+  if (!options.precision.empty()) work.editor.editor->set_precision(parse_precision(options.precision));
   work.condition = parse_condition(work.editor, options.condition, options.lambda);
   for (const std::string& warning : work.condition.warnings) session.say(warning);
   work.dataset = load_referenced_dataset(options.data, {options.editor, work.editor.dataset_name,
@@ -218,6 +222,10 @@ void add_edit_command(CLI::App& app, Session& session) {
   command.add_option("--data", options->data, "Dataset description; default: the one the editor was trained with");
   command.add_option("--split", options->split, "Of a population: train, validation, test or all (default)");
   command.add_option("--batch", options->batch, "Networks edited at a time (64)")->check(CLI::Range(1, 65536));
+  command
+      .add_option("--precision", options->precision,
+                  "Of the products in message layers: float32, tf32 or bf16; default: the editor's own")
+      ->check(CLI::IsMember(kPrecisions));
   command.add_option("--model", options->model.file, "YAML with `layers` and `activation` of a model");
   command.add_option("--activation", options->model.activation, "Of a model: relu, tanh, silu or sigmoid");
   command.add_flag("--force", options->force, "Replace what is already at --out");

@@ -36,7 +36,7 @@ struct EdgeUpdateNode final : TapeNode {
 }  // namespace
 
 EdgeUpdateResult edge_update(Tape& tape, const kernels::BlockTable& table, Variable edge, Variable projection,
-                             Variable weight_c, Variable weight_g, Variable modulation) {
+                             Variable weight_c, Variable weight_g, Variable modulation, kernels::Precision precision) {
   const bool needs_grad = edge.needs_grad() || projection.needs_grad() || weight_c.needs_grad() ||
                           weight_g.needs_grad() || modulation.needs_grad();
   const std::int64_t d = edge.extent(1);
@@ -49,7 +49,8 @@ EdgeUpdateResult edge_update(Tape& tape, const kernels::BlockTable& table, Varia
                                  .weight_g = weight_g.value(),
                                  .modulation = modulation.value(),
                                  .edge_out = result.edge.value(),
-                                 .aggregate = result.aggregate.value()};
+                                 .aggregate = result.aggregate.value(),
+                                 .precision = precision};
   kernels::edge_update_forward(args, tape.stream());
   tape.record<EdgeUpdateNode>(needs_grad, args, edge, projection, weight_c, weight_g, modulation, result);
   return result;

@@ -149,7 +149,8 @@ void Editor::exchange_messages(Context& c) const {
                                   .edge_out = c.edge.value(),
                                   .node_out = c.node.value(),
                                   .projection = c.tensor({c.table.node_count, 4 * d}),
-                                  .aggregate = c.tensor({c.table.node_count, 2 * d})};
+                                  .aggregate = c.tensor({c.table.node_count, 2 * d}),
+                                  .precision = shape_.precision};
     const auto value = [&](int index) { return use(c, index).value(); };
     for (const MessageIndex& m : message_)
       layers.layer[layers.layers++] = {.projection_weight = value(m.projection.weight),
@@ -168,7 +169,7 @@ void Editor::exchange_messages(Context& c) const {
   for (const MessageIndex& m : message_) {
     const auto message =
         op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
-                        use(c, m.weight_c), use(c, m.weight_g), modulations(m));
+                        use(c, m.weight_c), use(c, m.weight_g), modulations(m), shape_.precision);
     c.edge = message.edge;
     const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
                                        use(c, m.second.bias)};

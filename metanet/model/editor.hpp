@@ -7,12 +7,13 @@
 #include "autograd/op/edit_step.hpp"
 #include "autograd/parameter_set.hpp"
 #include "kernels/gate.hpp"
+#include "kernels/precision.hpp"
 #include "metanet/model/batch_probe.hpp"
 #include "metanet/model/requirement.hpp"
 
 namespace amend {
 
-/// Sizes and switches of an editor: everything that decides which parameters it has.
+/// Sizes and switches of an editor: everything that decides which parameters it has, and how exactly it multiplies.
 struct EditorShape {
   int inputs = 0, outputs = 0, features = 0;  // of the dataset: encoded columns, classes, table columns
   int node_width = 32;                        // H
@@ -21,7 +22,8 @@ struct EditorShape {
   int passes = 3;                             // T, 1 .. 3
   int refine_width = 16;                      // of the refinement network
   bool input_embedding = true;                // a learned vector per input and output: off for transfer
-  std::vector<std::string> requirements;      // in the order of the condition
+  kernels::Precision precision = kernels::Precision::float32;  // of the products in message layers
+  std::vector<std::string> requirements;                       // in the order of the condition
 
   friend bool operator==(const EditorShape&, const EditorShape&) = default;
 };
@@ -85,6 +87,8 @@ class Editor {
   void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const;
 
   const EditorShape& shape() const { return shape_; }
+  /// From now on the message layers multiply in this precision.
+  void set_precision(kernels::Precision precision) { shape_.precision = precision; }
   const EditorGates& gate_options() const { return gate_options_; }
   EditGates gates() const { return gates_; }
   const Requirements& requirements() const { return requirements_; }

@@ -110,8 +110,10 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
     const op::EditedNetwork& edited = shard.passes.back().edited;
     return std::vector<TensorView>{edited.weight.value(), edited.bias.value()};
   };
+  GraphCache::Key key = shard.graph.launch_key();
+  key.push_back(static_cast<std::int64_t>(editor.shape().precision));
   const std::vector<TensorView> edited =
-      editor.device().is_cuda() ? shard.graphs.run(shard.graph.launch_key(), stream_, compute) : compute();
+      editor.device().is_cuda() ? shard.graphs.run(key, stream_, compute) : compute();
 
   TensorView edited_weight = edited[0], edited_bias = edited[1];
   Tensor host_weight, host_bias;

@@ -11,6 +11,12 @@ double LambdaRange::at_strength(double strength) const {
   return std::exp((1.0 - strength) * std::log(low) + strength * std::log(high));
 }
 
+kernels::Precision parse_precision(const std::string& name) {
+  for (const auto precision : {kernels::Precision::float32, kernels::Precision::tf32, kernels::Precision::bf16})
+    if (name == to_string(precision)) return precision;
+  fail_input("precision", "expected float32, tf32 or bf16, got `", name, "`");
+}
+
 namespace {
 
 kernels::GateKind gate_kind(const Config& config, const char* key) {
@@ -40,13 +46,14 @@ EditorConfig read(const Config& root) {
   c.sensitive = root.list<std::string>("sensitive");
 
   const Config editor = root.child("editor");
-  editor.allow_only({"node_width", "edge_width", "messages", "passes", "refine_width", "input_embedding"});
+  editor.allow_only({"node_width", "edge_width", "messages", "passes", "refine_width", "input_embedding", "precision"});
   c.shape.node_width = editor.get("node_width", c.shape.node_width, between(4, 512));
   c.shape.edge_width = editor.get("edge_width", c.shape.edge_width, between(4, 512));
   c.shape.messages = editor.get("messages", c.shape.messages, between(0, 6));
   c.shape.passes = editor.get("passes", c.shape.passes, between(1, 3));
   c.shape.refine_width = editor.get("refine_width", c.shape.refine_width, between(4, 128));
   c.shape.input_embedding = editor.get("input_embedding", c.shape.input_embedding);
+  c.shape.precision = parse_precision(editor.choice("precision", "float32", kPrecisions));
 
   const Config gates = root.child("gates");
   gates.allow_only({"weight", "neuron", "feature", "temperature", "bound"});

@@ -17,6 +17,11 @@ struct LambdaRange {
   friend bool operator==(const LambdaRange&, const LambdaRange&) = default;
 };
 
+/// What a precision may be called.
+inline const std::vector<std::string> kPrecisions = {"float32", "tf32", "bf16"};
+/// The precision of one of these names.
+kernels::Precision parse_precision(const std::string& name);
+
 /// Weights that an editor can be trained for: beyond them a loss is lost in the rounding of the other terms.
 inline constexpr double kLeastLambda = 1e-9, kMostLambda = 1e3;
 

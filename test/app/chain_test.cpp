@@ -131,6 +131,7 @@ TEST_CASE("a population is edited and audited", "[cli][slow]") {
     CHECK(edited.attributes[n].contains("training"));
     const Json& record = edited.attributes[n]["edit"];
     CHECK(record["editor_sha256"].get<std::string>().size() == 64);
+    CHECK(record["precision"] == "float32");
     CHECK(record["lambda"].contains("equalised_odds"));
   }
 

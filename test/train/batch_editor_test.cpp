@@ -103,6 +103,34 @@ TEST_CASE("an edit reports the share of weights and the features that are left")
   CHECK(dropped > 0);
 }
 
+TEST_CASE("an edit in tf32 or bf16 is near that in float32, in its own bits") {
+  const Dataset dataset = test::small_dataset();
+  TrainedEditor trained = test::small_editor({.requirements = {"equalised_odds"}, .messages = 2, .edge_width = 16},
+                                             dataset, DType::float32);
+  const auto networks = test::mixed_networks(3);
+  const auto edit = [&](kernels::Precision precision) {
+    trained.editor->set_precision(precision);
+    BatchEditor editor(trained, dataset);
+    return editor.edit(pointers_to(networks), test::spread_lambda(trained, networks.size()));
+  };
+  const auto exact = edit(kernels::Precision::float32);
+  for (const auto precision : {kernels::Precision::tf32, kernels::Precision::bf16}) {
+    const double bound = precision == kernels::Precision::tf32 ? 2e-4 : 2e-3;
+    const auto rounded = edit(precision);
+    for (std::size_t n = 0; n < networks.size(); ++n) {
+      CHECK_FALSE(same_bits(rounded[n].network, exact[n].network));
+      double difference = 0.0, largest = 0.0;
+      for (std::size_t i = 0; i < networks[n].weights.size(); ++i) {
+        const auto weight = static_cast<double>(exact[n].network.weights[i]);
+        difference = std::max(difference, std::abs(static_cast<double>(rounded[n].network.weights[i]) - weight));
+        largest = std::max(largest, std::abs(weight));
+      }
+      INFO(to_string(precision) << ": " << difference / largest);
+      CHECK(difference < bound * largest);
+    }
+  }
+}
+
 TEST_CASE("an edit takes no more memory for more message layers") {
   const Dataset dataset = test::small_dataset();
   const auto network = test::random_network({7, 160, 160, 2}, Activation::relu, 1);
