@@ -61,7 +61,7 @@ struct Project {
 
   CommandRun edit(const std::string& in, const std::string& out, const std::string& batch) const {
     return amend_command({"edit", folder / in, "--editor", folder / "e.safetensors", "--condition", "pruning=0.5",
-                          "--batch", batch, "--force", "--out", folder / out});
+                          "--batch", batch, "--threads", "1", "--force", "--out", folder / out});
   }
 };
 
