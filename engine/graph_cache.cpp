@@ -30,6 +30,7 @@ const std::vector<TensorView>& GraphCache::run(const Key& key, Stream stream, co
     entry.warm = false;
   }
   if (entry.graph == nullptr && entry.warm) capture(entry, stream, work);
+  kernels_ = entry.graph != nullptr ? entry.kernels : 0;
   if (entry.graph != nullptr) {
     cuda::launch_graph(entry.graph, stream);
     return entry.results;
@@ -53,7 +54,7 @@ void GraphCache::capture(Entry& entry, Stream stream, const Work& work) {
     }
     throw;
   }
-  entry.graph = cuda::end_capture(stream);
+  entry.graph = cuda::end_capture(stream, &entry.kernels);
   entry.scratch = cuda::scratch_generation(stream);
 }
 

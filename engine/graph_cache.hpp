@@ -29,10 +29,14 @@ class GraphCache {
   /// captured step must stay: it is an arena's that is reset before each step. The results are valid as long as that.
   const std::vector<TensorView>& run(const Key& key, Stream stream, const Work& work);
 
+  /// Launches of kernels in the step that was queued last, when that was a graph; otherwise 0.
+  int kernels() const { return kernels_; }
+
  private:
   struct Entry {
     bool warm = false;  // the last run took no new memory
     void* graph = nullptr;
+    int kernels = 0;
     std::size_t scratch = 0;  // generation of the stream's scratch memory that the graph was captured with
     std::vector<TensorView> results;
   };
@@ -40,6 +44,7 @@ class GraphCache {
   void capture(Entry& entry, Stream stream, const Work& work);
 
   std::map<Key, Entry> entries_;
+  int kernels_ = 0;
 };
 
 }  // namespace amend

@@ -29,7 +29,7 @@ void record(void*, Stream) { missing(); }
 void wait(void*) { missing(); }
 std::size_t scratch_generation(Stream) { missing(); }
 void begin_capture(Stream) { missing(); }
-void* end_capture(Stream) { missing(); }
+void* end_capture(Stream, int*) { missing(); }
 void launch_graph(void*, Stream) { missing(); }
 void destroy_graph(void*) noexcept {}
 

@@ -1,5 +1,7 @@
 #include "engine/cuda/runtime.hpp"
 
+#include <vector>
+
 #include "engine/cuda/check.hpp"
 #include "engine/cuda/workspace.hpp"
 
@@ -17,6 +19,20 @@ void trim_pool(int index) {
     (void)cudaMemPoolTrimTo(pool, 0);
   }
   (void)cudaGetLastError();
+}
+
+int kernel_nodes(cudaGraph_t graph) {
+  std::size_t count = 0;
+  AMEND_CUDA_CHECK(cudaGraphGetNodes(graph, nullptr, &count));
+  std::vector<cudaGraphNode_t> nodes(count);
+  if (count > 0) AMEND_CUDA_CHECK(cudaGraphGetNodes(graph, nodes.data(), &count));
+  int kernels = 0;
+  for (const cudaGraphNode_t node : nodes) {
+    cudaGraphNodeType type{};
+    AMEND_CUDA_CHECK(cudaGraphNodeGetType(node, &type));
+    kernels += type == cudaGraphNodeTypeKernel;
+  }
+  return kernels;
 }
 
 }  // namespace
@@ -122,11 +138,12 @@ void begin_capture(Stream stream) {
   AMEND_CUDA_CHECK(cudaStreamBeginCapture(handle_of(stream), cudaStreamCaptureModeThreadLocal));
 }
 
-void* end_capture(Stream stream) {
+void* end_capture(Stream stream, int* kernels) {
   cudaGraph_t graph = nullptr;
   AMEND_CUDA_CHECK(cudaStreamEndCapture(handle_of(stream), &graph));
   cudaGraphExec_t executable = nullptr;
   const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph, 0);
+  if (kernels != nullptr) *kernels = kernel_nodes(graph);
   (void)cudaGraphDestroy(graph);
   AMEND_CUDA_CHECK(status);
   return executable;

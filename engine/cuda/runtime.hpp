@@ -52,8 +52,8 @@ std::size_t scratch_generation(Stream stream);
 
 /// From here on the stream's work is recorded and not done.
 void begin_capture(Stream stream);
-/// What was recorded, ready to be repeated.
-void* end_capture(Stream stream);
+/// What was recorded, ready to be repeated. `kernels`, if given: how many launches of kernels that is.
+void* end_capture(Stream stream, int* kernels = nullptr);
 void launch_graph(void* graph, Stream stream);
 void destroy_graph(void* graph) noexcept;
 

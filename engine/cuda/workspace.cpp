@@ -6,6 +6,7 @@
 
 #include "engine/cuda/check.hpp"
 #include "engine/cuda/runtime.hpp"
+#include "engine/out_of_memory.hpp"
 
 namespace amend::cuda {
 
@@ -40,8 +41,8 @@ void* workspace(Stream stream, std::size_t bytes) {
   void* memory = nullptr;
   if (const cudaError_t status = cudaMallocAsync(&memory, wanted, handle); status != cudaSuccess) {
     (void)cudaGetLastError();
-    fail("workspace", "out of memory: ", wanted, " bytes were asked for on ", to_string(stream.device()), " (",
-         cudaGetErrorString(status), ")");
+    if (status == cudaErrorMemoryAllocation) throw OutOfMemory(wanted, stream.device());
+    AMEND_CUDA_CHECK(status);
   }
   if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
   buffer = {memory, wanted, buffer.generation + 1};

@@ -88,32 +88,10 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
   shard.tape.set_recording(false);
   shard.graph.assign(networks);
   shard.graph.stage(shard.arena);
-  EditorInputs inputs = make_inputs(shard.graph, networks, editor, shared_, shard.arena);
-  encode_condition(inputs, lambda, trained_->config.lambda, shard.arena, editor.dtype());
+  shard.inputs = make_inputs(shard.graph, networks, editor, shared_, shard.arena);
+  encode_condition(shard.inputs, lambda, trained_->config.lambda, shard.arena, editor.dtype());
   shard.arena.upload(stream_);
-  // After the upload: on a device everything that changes from edit to edit lies in device memory.
-  const auto compute = [&] {
-    inputs.inner = &shard.inner;
-    inputs.rows = &rows_;
-    // The first features use the plain sum of the gradients of the requirements on groups.
-    ProbeOptions options{.rows = &rows_,
-                         .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
-                         .requirements = &editor.requirements()};
-    if (editor.reads_groups()) {
-      options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());
-      kernels::fill({.y = options.lambda, .value = 1.0}, shard.tape.stream());
-    }
-    inputs.probe =
-        probe_networks(shard.tape, shard.inner, shard.graph.device_table(), inputs.weight, inputs.bias, options);
-    inputs.original_logits = inputs.probe.logits;
-    editor.run(shard.tape, inputs, shard.passes);
-    const op::EditedNetwork& edited = shard.passes.back().edited;
-    return std::vector<TensorView>{edited.weight.value(), edited.bias.value()};
-  };
-  GraphCache::Key key = shard.graph.launch_key();
-  key.push_back(static_cast<std::int64_t>(editor.shape().precision));
-  const std::vector<TensorView> edited =
-      editor.device().is_cuda() ? shard.graphs.run(key, stream_, compute) : compute();
+  const std::vector<TensorView> edited = compute(shard);
 
   TensorView edited_weight = edited[0], edited_bias = edited[1];
   Tensor host_weight, host_bias;
@@ -138,6 +116,42 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
       if (used) result.features.push_back(feature.name);
     }
   }
+}
+
+std::vector<TensorView> BatchEditor::compute(Shard& shard) const {
+  const Editor& editor = *trained_->editor;
+  // After the upload: on a device everything that changes from edit to edit lies in device memory.
+  const auto work = [&] {
+    EditorInputs& inputs = shard.inputs;
+    inputs.inner = &shard.inner;
+    inputs.rows = &rows_;
+    // The first features use the plain sum of the gradients of the requirements on groups.
+    ProbeOptions options{.rows = &rows_,
+                         .feature_offset = editor.gates().features ? shared_.feature_offset : TensorView{},
+                         .requirements = &editor.requirements()};
+    if (editor.reads_groups()) {
+      options.lambda = shard.arena.tensor(inputs.lambda.shape, editor.dtype());
+      kernels::fill({.y = options.lambda, .value = 1.0}, shard.tape.stream());
+    }
+    inputs.probe =
+        probe_networks(shard.tape, shard.inner, shard.graph.device_table(), inputs.weight, inputs.bias, options);
+    inputs.original_logits = inputs.probe.logits;
+    editor.run(shard.tape, inputs, shard.passes);
+    const op::EditedNetwork& edited = shard.passes.back().edited;
+    return std::vector<TensorView>{edited.weight.value(), edited.bias.value()};
+  };
+  if (!editor.device().is_cuda()) return work();
+  GraphCache::Key key = shard.graph.launch_key();
+  key.push_back(static_cast<std::int64_t>(editor.shape().precision));
+  return shard.graphs.run(key, stream_, work);
+}
+
+std::vector<TensorView> BatchEditor::repeat() {
+  check(stream_.get().device().is_cuda() && !free_.empty(), "edit", "expected an edit on a device to repeat");
+  stream_.make_current();
+  Shard& shard = *free_.front();
+  shard.tape.reset();  // what was uploaded stays where it is
+  return compute(shard);
 }
 
 std::size_t BatchEditor::memory() const {

@@ -41,6 +41,14 @@ class BatchEditor {
   std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
                                    int batch);
 
+  /// What the last `edit` did between its two copies, once more: from weights on the device to edited weights (edges)
+  /// and biases (nodes), which stay there until the next edit. Queued on `stream()` and not waited for. Throws Error on
+  /// the CPU and before the first edit.
+  std::vector<TensorView> repeat();
+  /// Launches of kernels in the last edit on a device, when that was a graph; otherwise 0.
+  int launches() const { return free_.empty() ? 0 : free_.front()->graphs.kernels(); }
+
+  Stream stream() const { return stream_; }
   const RowBatch& probe_rows() const { return rows_; }
   /// Bytes that the edits so far have taken up.
   std::size_t memory() const;
@@ -55,6 +63,7 @@ class BatchEditor {
     Arena arena;
     Tape tape, inner;
     GraphBatch graph;
+    EditorInputs inputs;
     std::vector<EditorPass> passes;
     GraphCache graphs;
   };
@@ -63,6 +72,8 @@ class BatchEditor {
                             std::span<EditResult> results);
   void edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
                   std::span<EditResult> results) const;
+  /// The edit of what was uploaded last: edited weight (edges) and bias (nodes), on the device.
+  std::vector<TensorView> compute(Shard& shard) const;
 
   StreamOwner stream_;  // outlives all that works on it
   RowSampler sampler_;

@@ -55,6 +55,8 @@ class TrainingStep {
   const TensorView& grad() const { return grad_.view(); }  // (parameters)
   /// Bytes that the steps so far have taken up.
   std::size_t memory() const { return arena_.capacity(); }
+  /// Launches of kernels in the last step, when that was a graph.
+  int launches() const { return graphs_.kernels(); }
 
  private:
   /// What the host draws and writes for a step: staged, and uploaded at once.

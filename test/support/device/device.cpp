@@ -334,7 +334,11 @@ void wait(void* event) {
 
 std::size_t scratch_generation(Stream) { return 0; }
 void begin_capture(Stream stream) { queue_of(stream)->capture = std::make_unique<Graph>(); }
-void* end_capture(Stream stream) { return queue_of(stream)->capture.release(); }
+void* end_capture(Stream stream, int* kernels) {
+  Graph* const graph = queue_of(stream)->capture.release();
+  if (kernels != nullptr) *kernels = static_cast<int>(graph->work.size());
+  return graph;
+}
 void launch_graph(void* graph, Stream stream) {
   ++counted.graphs;
   for (const Work& work : static_cast<Graph*>(graph)->work) queue_of(stream)->add(work);

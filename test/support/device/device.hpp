@@ -16,8 +16,10 @@
 #include <cstddef>
 #include <functional>
 #include <type_traits>
+#include <vector>
 
 #include "engine/stream.hpp"
+#include "kernels/message_layers.hpp"
 
 namespace amend::test::device {
 
@@ -48,16 +50,40 @@ enum class Twin { emulated, stand_in };
 void check_arguments(const char* name, const void* args, std::size_t bytes);
 void queue_pass(Twin twin, std::function<void()> pass, Stream stream);
 
-/// Queues a pass of a kernel: `run` is its emulated twin, or its CPU twin as a stand-in.
 template <class Args>
-void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
+void check_members(const char* name, const Args& args) {
   static_assert(std::is_trivially_copyable_v<Args>, "launches take their arguments by value");
   Args members = args;
   __builtin_clear_padding(&members);  // it may hold what was there before: part of an address, say
   check_arguments(name, &members, sizeof members);
+}
+
+/// Checks arguments and returns what gives them to a pass that is done later.
+template <class Args>
+auto hold(const char* name, const Args& args) {
+  check_members(name, args);
+  return [args](const auto& pass) { pass(args); };
+}
+/// The layers are described in host memory, which is read when the kernel is called.
+inline auto hold(const char* name, const kernels::MessageLayers& args) {
+  const std::vector<kernels::MessageLayer> layers(args.layer, args.layer + args.layers);
+  for (const kernels::MessageLayer& layer : layers) check_members(name, layer);
+  kernels::MessageLayers others = args;
+  others.layer = nullptr;
+  check_members(name, others);
+  return [others, layers](const auto& pass) {
+    kernels::MessageLayers own = others;
+    own.layer = layers.data();
+    pass(own);
+  };
+}
+
+/// Queues a pass of a kernel: `run` is its emulated twin, or its CPU twin as a stand-in.
+template <class Args>
+void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
   const Stream inside = twin == Twin::emulated ? stream : Stream();
   queue_pass(
-      twin, [args, run, inside] { run(args, inside); }, stream);
+      twin, [held = hold(name, args), run, inside] { held([&](const Args& own) { run(own, inside); }); }, stream);
 }
 
 }  // namespace amend::test::device
