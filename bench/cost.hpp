@@ -43,10 +43,11 @@ inline BatchSize batch_size(const std::vector<int>& widths, std::int64_t network
   return size;
 }
 
-/// d: width of an edge state.
-inline Cost edge_update_forward_cost(const BatchSize& b, double d) {
-  return {4 * (2 * d * b.edges + 6 * d * b.nodes + 3 * d * b.networks + 2 * d * d), 4 * d * d * b.edges,
-          "bytes 4 (2 D E + 6 D N + 3 D B + 2 D^2), operations 4 D^2 E"};
+/// d: width of an edge state; state: bytes of one of its elements, 2 when states are stored as bf16.
+inline Cost edge_update_forward_cost(const BatchSize& b, double d, double state = 4) {
+  return {2 * state * d * b.edges + 4 * (6 * d * b.nodes + 3 * d * b.networks + 2 * d * d), 4 * d * d * b.edges,
+          state == 4 ? "bytes 4 (2 D E + 6 D N + 3 D B + 2 D^2), operations 4 D^2 E"
+                     : "bytes 4 D E + 4 (6 D N + 3 D B + 2 D^2), operations 4 D^2 E"};
 }
 
 /// Reads e and the gradient of e', writes the gradient of e; the projection is read and its gradient written.
@@ -134,6 +135,18 @@ inline Cost message_layer_cost(const BatchSize& b, const EditorSize& e) {
   cost += linear_cost(b.nodes, e.h, 4 * e.d);
   cost += edge_update_forward_cost(b, e.d);
   cost += node_update_forward_cost(b, e.h, e.d);
+  return cost;
+}
+
+/// K message layers whose states stay on chip: every state is read and written once, whatever K; operations as layer by
+/// layer. state: as in edge_update_forward_cost.
+inline Cost message_layers_cost(const BatchSize& b, const EditorSize& e, double state = 4) {
+  Cost cost;
+  for (int k = 0; k < e.messages; ++k) cost += message_layer_cost(b, e);
+  const double layer = 4 * e.d * e.h + 2 * e.d * e.d + 2 * e.h * (2 * e.h + 2 * e.d) + 2 * e.h * e.h;  // parameters
+  cost.bytes = 2 * state * e.d * b.edges +
+               4 * (2 * e.h * b.nodes + e.h * b.networks + e.messages * ((3 * e.d + e.h) * b.networks + layer));
+  cost.formula = "bytes 2 s D E + 4 (2 H N + H B + K ((3 D + H) B + 4 D H + 2 D^2 + 2 H (2 H + 2 D) + 2 H^2))";
   return cost;
 }
 

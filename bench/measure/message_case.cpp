@@ -2,7 +2,8 @@
 #include "autograd/op/linear.hpp"
 #include "autograd/op/node_update.hpp"
 #include "autograd/op/reduce.hpp"
-#include "bench/measure/workload.hpp"
+#include "bench/measure/case_inputs.hpp"
+#include "engine/copy.hpp"
 #include "engine/parallel.hpp"
 #include "kernels/fill.hpp"
 
@@ -13,57 +14,72 @@ namespace {
 /// Networks a thread takes at a time, as in BatchEditor.
 constexpr int kNetworks = 4;
 
-void fill_normal(const TensorView& view, std::uint32_t stream, float scale) {
-  const RandomStream random(23, stream);
-  for (std::int64_t i = 0; i < view.count(); ++i) {
-    const float value = scale * random.normal(static_cast<std::uint64_t>(i));
-    if (view.dtype == DType::float64)
-      view.as<double>()[i] = static_cast<double>(value);
-    else
-      view.as<float>()[i] = value;
-  }
-}
-
 }  // namespace
 
-MessageCase::MessageCase(const Workload& workload, int batch, DType dtype)
+MessageCase::MessageCase(const Workload& workload, int batch, DType dtype, Device device)
     : workload_(workload),
+      stream_(device),
       dataset_(tabular_dataset(workload.widths.front(), workload.widths.back(), 256)),
-      trained_(random_editor(workload, dataset_, dtype)),
+      trained_(random_editor(workload, dataset_, dtype, device)),
       networks_(random_networks(workload.widths, batch)) {
   const auto pointers = pointers_to(networks_);
-  const GraphBatch all(pointers);
-  const kernels::BlockTable& table = all.table();
-  const std::int64_t d = workload.edge_width, h = workload.node_width;
-  edge_ = Tensor({table.edge_count, d}, dtype);
-  node_ = Tensor({table.node_count, h}, dtype);
-  condition_ = Tensor({table.network_count, h}, dtype);
-  edge_out_ = Tensor(edge_.view().shape, dtype);
-  node_out_ = Tensor(node_.view().shape, dtype);
-  fill_normal(edge_, 1, 1.0f);
-  fill_normal(node_, 2, 1.0f);
-  fill_normal(condition_, 3, 0.5f);
-  for (int first = 0; first < batch; first += kNetworks) {
-    auto shard = std::make_unique<Shard>();
+  const int shard_networks = device.is_cuda() ? batch : kNetworks;
+  for (int first = 0; first < batch; first += shard_networks) {
+    auto shard = std::make_unique<Shard>(stream_);
     shard->graph.assign(std::span(pointers).subspan(static_cast<std::size_t>(first),
-                                                    static_cast<std::size_t>(std::min(kNetworks, batch - first))));
+                                                    static_cast<std::size_t>(std::min(shard_networks, batch - first))));
+    shard->graph.stage(shard->fixed);
+    shard->fixed.upload(stream_);
     shard->first_network = first;
     shards_.push_back(std::move(shard));
   }
+  const BatchSize size = batch_size(workload.widths, batch);
+  const std::int64_t edges = static_cast<std::int64_t>(size.edges), nodes = static_cast<std::int64_t>(size.nodes);
+  const auto make = [&](Shape shape, std::uint32_t sequence, double scale) {
+    const Tensor host(shape, dtype);
+    fill_normal(host, 23, sequence, scale, 0.0);
+    if (!device.is_cuda()) return host;
+    Tensor there(shape, dtype, device);
+    copy(there, host, stream_);
+    return there;
+  };
+  edge_ = make({edges, workload.edge_width}, 1, 1.0);
+  node_ = make({nodes, workload.node_width}, 2, 1.0);
+  condition_ = make({batch, workload.node_width}, 3, 0.5);
+  if (device.is_cuda()) return;
+  edge_out_ = host_edge_out_ = Tensor(edge_.view().shape, dtype);
+  node_out_ = host_node_out_ = Tensor(node_.view().shape, dtype);
 }
 
 void MessageCase::run() {
-  parallel_for(static_cast<std::int64_t>(shards_.size()),
-               [&](std::int64_t s) { run_shard(*shards_[static_cast<std::size_t>(s)]); });
+  stream_.make_current();
+  if (edge_.view().device.is_cuda()) {
+    Shard& all = *shards_.front();
+    all.tape.reset();
+    const std::vector<TensorView>& out = graphs_.run(all.graph.launch_key(), stream_, [&] { return run_shard(all); });
+    edge_out_ = out[0];
+    node_out_ = out[1];
+    return;
+  }
+  parallel_for(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t s) {
+    Shard& shard = *shards_[static_cast<std::size_t>(s)];
+    shard.tape.reset();
+    const std::vector<TensorView> out = run_shard(shard);
+    const auto keep = [&](const TensorView& from, const TensorView& to) {
+      const std::int64_t rows = to.extent(0) / static_cast<std::int64_t>(networks_.size());  // of a network
+      copy(slice_rows(to, shard.first_network * rows, from.extent(0)), from, Stream());
+    };
+    keep(out[0], edge_out_);
+    keep(out[1], node_out_);
+  });
 }
 
-void MessageCase::run_shard(Shard& shard) {
+std::vector<TensorView> MessageCase::run_shard(Shard& shard) {
   const ParameterSet& parameters = trained_.editor->parameters();
-  const kernels::BlockTable& table = shard.graph.table();
+  const kernels::BlockTable& table = shard.graph.device_table();
   const std::int64_t d = workload_.edge_width, h = workload_.node_width;
   const DType dtype = edge_.view().dtype;
   Tape& tape = shard.tape;
-  tape.reset();
   tape.set_recording(false);
   const auto use = [&](const std::string& name) {
     const auto& entries = parameters.entries();
@@ -98,11 +114,7 @@ void MessageCase::run_shard(Shard& shard) {
                             use(name + ".node.1.bias")},
                            alpha);
   }
-  const auto copy = [](const TensorView& from, const TensorView& to) {
-    std::copy_n(static_cast<const std::byte*>(from.data), from.bytes(), static_cast<std::byte*>(to.data));
-  };
-  copy(edge.value(), part(edge_out_, edges));
-  copy(node.value(), part(node_out_, nodes));
+  return {edge.value(), node.value()};
 }
 
 }  // namespace amend::bench

@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bench/measure/measure_row.hpp"
+#include "bench/measure/work_cases.hpp"
+#include "engine/copy.hpp"
+#include "engine/stream_owner.hpp"
+
 namespace amend::bench {
 
 namespace {
@@ -21,16 +26,6 @@ class Threads {
   int before_;
 };
 
-double relative_difference(const TensorView& narrow, const TensorView& wide) {
-  double difference = 0.0, size = 0.0;
-  for (std::int64_t i = 0; i < wide.count(); ++i) {
-    const double exact = wide.as<double>()[i];
-    difference = std::max(difference, std::abs(static_cast<double>(narrow.as<float>()[i]) - exact));
-    size = std::max(size, std::abs(exact));
-  }
-  return size > 0.0 ? difference / size : difference;
-}
-
 }  // namespace
 
 EditorSize editor_size(const Workload& workload) {
@@ -40,9 +35,10 @@ EditorSize editor_size(const Workload& workload) {
           .passes = workload.passes};
 }
 
-double edit_error(const Workload& workload, int batch) {
-  const auto narrow = EditCase(workload, batch).run(), wide = EditCase(workload, batch, DType::float64).run();
-  double difference = 0.0, size = 0.0;
+double edit_error(const Workload& workload, int batch, Device device) {
+  const auto narrow = EditCase(workload, batch, DType::float32, device).run(),
+             wide = EditCase(workload, batch, DType::float64).run();
+  double difference = -1.0, size = 0.0;
   for (std::size_t n = 0; n < wide.size(); ++n) {
     const auto &a = narrow[n].network.weights, &b = wide[n].network.weights;
     bool same_gates = true;
@@ -54,70 +50,72 @@ double edit_error(const Workload& workload, int batch) {
     }
     if (same_gates) difference = std::max(difference, worst);
   }
-  return difference / size;
+  return difference < 0.0 ? -1.0 : difference / size;
 }
 
-double message_error(const Workload& workload, int batch) {
-  MessageCase narrow(workload, batch), wide(workload, batch, DType::float64);
+double message_error(const Workload& workload, int batch, Device device) {
+  MessageCase narrow(workload, batch, DType::float32, device), wide(workload, batch, DType::float64);
   narrow.run();
   wide.run();
-  return std::max(relative_difference(narrow.edge_out(), wide.edge_out()),
-                  relative_difference(narrow.node_out(), wide.node_out()));
+  const auto difference = [&](const TensorView& a, const TensorView& b) {
+    return relative_difference(host_copy(a, narrow.stream()), b);
+  };
+  return std::max(difference(narrow.edge_out(), wide.edge_out()), difference(narrow.node_out(), wide.node_out()));
 }
 
 void ShortRun::run(const std::function<void(const Row&)>& done) {
-  std::vector<int> counts{1};
-  if (threads > 1) counts.push_back(threads);
+  const bool on_device = device.is_cuda();
+  std::vector<int> counts{on_device ? threads : 1};
+  if (threads > counts.back()) counts.push_back(threads);
   std::vector<int> batches{1};
   if (batch > 1) batches.push_back(batch);
-  const auto watch = make_stopwatch(Stream());
+  const StreamOwner stream(device);
   limits.clear();
   rows.clear();
-  for (const int count : counts) limits.push_back(measure_limits(count));
-  const auto add = [&](const std::string& name, int networks, const Cost& cost, double error,
-                       const std::function<void()>& body) {
+  for (const int count : counts) limits.push_back(measure_limits(device, count));
+  const auto add = [&](const std::string& name, int networks, const Family& family) {
     for (const int count : counts) {
       const Threads scope(count);
-      Row row{.name = name + ", " + std::to_string(networks) + (networks == 1 ? " network" : " networks"),
-              .threads = count,
-              .networks = static_cast<double>(networks),
-              .cost = cost,
-              .error = error};
-      row.times = measure(*watch, body, {.seconds = seconds, .least_runs = 3});
-      row.memory = peak_memory_bytes();
+      Row row = measure_row(family, networks, stream, {.seconds = seconds, .least_runs = 3});
+      row.name = name + ", " + std::to_string(networks) + (networks == 1 ? " network" : " networks");
+      row.threads = count;
       rows.push_back(row);
       if (done) done(rows.back());
     }
   };
   for (const char* name : {"a", "b"}) {
     const Workload of = workload(name);
-    const EditorSize size = editor_size(of);
-    const std::string sizes = "D = H = " + std::to_string(of.edge_width) + ", K = " + std::to_string(of.messages);
-    const double messages = message_error(of, 2), edit = edit_error(of, 2);
+    const std::string messages = "D = H = " + std::to_string(of.edge_width) + ", K = " + std::to_string(of.messages),
+                      edits = messages + ", T = " + std::to_string(of.passes);
+    const Family layers = message_family(of), edit = edit_family(of, EditFrom::device),
+                 whole = edit_family(of, EditFrom::host);
     for (const int networks : batches) {
-      const BatchSize b = batch_size(of.widths, networks);
-      {
-        MessageCase which(of, networks);
-        Cost cost{0, 0, "K message layers"};
-        for (int k = 0; k < of.messages; ++k) cost += message_layer_cost(b, size);
-        add("messages " + sizes, networks, cost, messages, [&] { which.run(); });
-      }
-      EditCase which(of, networks);
-      add("edit " + sizes + ", T = " + std::to_string(of.passes), networks,
-          edit_cost(b, size, static_cast<double>(of.probe_rows)), edit, [&] { (void)which.run(); });
+      add("messages " + messages, networks, layers);
+      add("edit " + edits, networks, edit);
+      if (on_device) add("edit " + edits + ", from and to the host", networks, whole);
     }
   }
 }
 
 nlohmann::ordered_json ShortRun::json() const {
   nlohmann::ordered_json result{{"processor", processor_name()},
+                                {"device", to_string(device)},
                                 {"limits", nlohmann::ordered_json::array()},
                                 {"rows", nlohmann::ordered_json::array()}};
-  for (const Limits& of : limits)
+  for (const Limits& of : limits) {
     result["limits"].push_back({{"threads", of.threads},
                                 {"copy_bytes_per_second", of.copy_bytes},
                                 {"gemm_operations_per_second", of.gemm_operations}});
+    if (of.device.empty()) continue;
+    result["device_name"] = of.device;
+    result["limits"].back().update(
+        {{"tf32_operations_per_second", of.tf32_operations}, {"bf16_operations_per_second", of.bf16_operations}});
+  }
   for (const Row& row : rows) {
+    if (!row.note.empty()) {
+      result["rows"].push_back({{"name", row.name}, {"note", row.note}});
+      continue;
+    }
     const Limits& of = limits_of(row, limits);
     result["rows"].push_back({{"name", row.name},
                               {"threads", row.threads},
@@ -133,6 +131,7 @@ nlohmann::ordered_json ShortRun::json() const {
                               {"gemm_share", gemm_share(row, of)},
                               {"peak_memory_bytes", row.memory},
                               {"error", row.error}});
+    if (device.is_cuda()) result["rows"].back()["launches"] = row.launches;
   }
   return result;
 }

@@ -1,7 +1,9 @@
 #include "bench/measure/workload.hpp"
 
+#include <algorithm>
 #include <cmath>
 
+#include "engine/parallel.hpp"
 #include "engine/random.hpp"
 #include "requirements/registry.hpp"
 
@@ -55,10 +57,10 @@ Dataset tabular_dataset(int inputs, int classes, std::int64_t rows) {
 }
 
 std::vector<SubjectNetwork> random_networks(const std::vector<int>& widths, int count, std::uint64_t seed) {
-  std::vector<SubjectNetwork> networks;
-  for (int n = 0; n < count; ++n) {
+  std::vector<SubjectNetwork> networks(static_cast<std::size_t>(count));
+  parallel_for(count, [&](std::int64_t n) {
     const RandomStream random(seed, 0x6e65, static_cast<std::uint32_t>(n));
-    SubjectNetwork network;
+    SubjectNetwork& network = networks[static_cast<std::size_t>(n)];
     network.name = "network " + std::to_string(n);
     network.widths = widths;
     std::uint64_t draw = 0;
@@ -67,8 +69,7 @@ std::vector<SubjectNetwork> random_networks(const std::vector<int>& widths, int 
       for (int k = 0; k < widths[l] * widths[l + 1]; ++k) network.weights.push_back(deviation * random.normal(draw++));
       for (int k = 0; k < widths[l + 1]; ++k) network.biases.push_back(0.3f * random.normal(draw++));
     }
-    networks.push_back(std::move(network));
-  }
+  });
   return networks;
 }
 
@@ -100,13 +101,23 @@ std::vector<double> spread_lambda(const TrainedEditor& trained, int networks) {
   return lambda;
 }
 
-EditCase::EditCase(const Workload& workload, int batch, DType dtype, Device device)
+EditCase::EditCase(const Workload& workload, int batch, DType dtype, Device device, int chunk)
     : workload_(workload),
+      chunk_(chunk > 0 ? std::min(chunk, batch) : batch),
       dataset_(tabular_dataset(workload.widths.front(), workload.widths.back(), 2048)),
       trained_(random_editor(workload, dataset_, dtype, device)),
       networks_(random_networks(workload.widths, batch)),
       pointers_(pointers_to(networks_)),
       lambda_(spread_lambda(trained_, batch)),
       editor_(trained_, dataset_) {}
+
+void EditCase::upload() {
+  (void)editor_.edit(std::span(pointers_).first(static_cast<std::size_t>(chunk_)),
+                     std::span(lambda_).first(static_cast<std::size_t>(chunk_) * trained_.config.lambda.size()));
+}
+
+void EditCase::run_on_device() {
+  for (std::size_t first = 0; first < networks_.size(); first += static_cast<std::size_t>(chunk_)) editor_.repeat();
+}
 
 }  // namespace amend::bench

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/graph_cache.hpp"
+#include "engine/stream_owner.hpp"
 #include "metanet/data/dataset.hpp"
 #include "metanet/train/batch_editor.hpp"
 #include "metanet/train/training_step.hpp"
@@ -43,14 +45,23 @@ TrainedEditor random_editor(const Workload& workload, const Dataset& dataset, DT
 /// Weights of the requirement from mild to strong, one a network.
 std::vector<double> spread_lambda(const TrainedEditor& trained, int networks);
 
-/// Everything a whole edit of a batch needs.
+/// Everything a whole edit of a batch needs, in pieces of `chunk` networks; 0: at once.
 class EditCase {
  public:
-  EditCase(const Workload& workload, int batch, DType dtype = DType::float32, Device device = Device::cpu());
+  EditCase(const Workload& workload, int batch, DType dtype = DType::float32, Device device = Device::cpu(),
+           int chunk = 0);
 
   /// Weights on the host to edited weights on the host.
-  std::vector<EditResult> run() { return editor_.edit(pointers_, lambda_); }
+  std::vector<EditResult> run() { return editor_.edit_all(pointers_, lambda_, chunk_); }
+  /// Edits the first piece from the host, so that its weights are on the device.
+  void upload();
+  /// After `upload`: from weights on the device to edited weights there, the first piece again for every piece. Queued
+  /// on `stream()`.
+  void run_on_device();
 
+  Stream stream() const { return editor_.stream(); }
+  /// Launches of kernels in an edit of one piece, when that was a graph.
+  int launches() const { return editor_.launches(); }
   const Workload& workload() const { return workload_; }
   const TrainedEditor& trained() const { return trained_; }
   const std::vector<SubjectNetwork>& networks() const { return networks_; }
@@ -59,6 +70,7 @@ class EditCase {
 
  private:
   Workload workload_;
+  int chunk_;
   Dataset dataset_;
   TrainedEditor trained_;
   std::vector<SubjectNetwork> networks_;
@@ -71,12 +83,19 @@ class EditCase {
 /// in training.
 class TrainingCase {
  public:
-  TrainingCase(const Workload& workload, int batch);
+  TrainingCase(const Workload& workload, int batch, Device device = Device::cpu());
 
-  /// The loss; `grad()` holds its gradient.
-  double run();
+  /// On a device the step is queued on `stream()`.
+  void run();
 
-  const TensorView& grad() const { return grad_.view(); }  // (parameters)
+  /// Of the last step; waits for it.
+  double loss() const;
+  Stream stream() const { return stream_; }
+  /// Networks that are done at a time: of a shard's noise.
+  int shard_networks() const { return shard_networks_; }
+  /// Launches of kernels in a step, when that was a graph, without the sum of gradients.
+  int launches() const { return shards_.front()->launches(); }
+  const TensorView& grad() const { return grad_.view(); }  // (parameters), of the last step
   const TrainedEditor& trained() const { return trained_; }
   const std::vector<SubjectNetwork>& networks() const { return networks_; }
   const std::vector<double>& lambda() const { return lambda_; }
@@ -89,6 +108,8 @@ class TrainingCase {
 
  private:
   Workload workload_;
+  int shard_networks_;
+  StreamOwner stream_;  // outlives all that works on it
   Dataset dataset_;
   TrainedEditor trained_;
   std::vector<SubjectNetwork> networks_;
@@ -97,41 +118,52 @@ class TrainingCase {
   RowSampler sampler_;
   std::unique_ptr<ProbeCache> cache_;
   std::vector<std::unique_ptr<TrainingStep>> shards_;
+  std::vector<const LossTerms*> terms_;
   std::vector<int> picks_;
   std::vector<double> lambda_, weight_;
   Tensor grad_;
 };
 
-/// The K message layers alone, on given edge and node states: networks in shards of a few a thread, as an edit runs
-/// them.
+/// The K message layers alone, on given edge and node states, as an edit runs them: on the CPU networks in shards of a
+/// few a thread, on a device all at once and, when that repeats, as a graph.
 class MessageCase {
  public:
-  MessageCase(const Workload& workload, int batch, DType dtype = DType::float32);
+  MessageCase(const Workload& workload, int batch, DType dtype = DType::float32, Device device = Device::cpu());
 
+  /// On a device the layers are queued on `stream()`.
   void run();
 
+  Stream stream() const { return stream_; }
+  int launches() const { return graphs_.kernels(); }
   const TrainedEditor& trained() const { return trained_; }
   const TensorView& edge() const { return edge_.view(); }            // (edges, D)
   const TensorView& node() const { return node_.view(); }            // (nodes, H)
   const TensorView& condition() const { return condition_.view(); }  // (networks, H)
-  const TensorView& edge_out() const { return edge_out_.view(); }
-  const TensorView& node_out() const { return node_out_.view(); }
+  const TensorView& edge_out() const { return edge_out_; }           // of the last run
+  const TensorView& node_out() const { return node_out_; }
 
  private:
   struct Shard {
+    explicit Shard(Stream stream) : fixed(stream.device()), arena(stream.device()), tape(arena, stream) {}
+
     GraphBatch graph;
-    Arena arena;
-    Tape tape{arena, Stream()};
+    Arena fixed, arena;  // the graph's table, and what a run needs
+    Tape tape;
     std::int64_t first_network = 0;
   };
-  void run_shard(Shard& shard);
+  /// States of edges and nodes after the layers.
+  std::vector<TensorView> run_shard(Shard& shard);
 
   Workload workload_;
+  StreamOwner stream_;  // outlives all that works on it
   Dataset dataset_;
   TrainedEditor trained_;
   std::vector<SubjectNetwork> networks_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  Tensor edge_, node_, condition_, edge_out_, node_out_;
+  GraphCache graphs_;
+  Tensor edge_, node_, condition_;
+  Tensor host_edge_out_, host_node_out_;  // of the shards of a CPU
+  TensorView edge_out_, node_out_;
 };
 
 }  // namespace amend::bench

@@ -10,10 +10,11 @@ PROBE = ("fisher", "fisher_bias", "mean", "rms", "correlation")
 
 
 class Arrangement:
-    """`variant`: dense or edge_list; `chunk`: networks a call of the model takes, 0 for all; `part` of `parts`: the share of
-    the batch that is this process's."""
+    """`variant`: dense or edge_list; `graph`: record all that is launched as a CUDA graph and replay it; `chunk`: networks a
+    call of the model takes, 0 for all; `part` of `parts`: the share of the batch that is this process's."""
 
-    def __init__(self, path, kind, variant, compiled=False, chunk=0, part=0, parts=1, device="cpu", dtype=torch.float32):
+    def __init__(self, path, kind, variant, compiled=False, graph=False, chunk=0, part=0, parts=1, device="cpu",
+                 dtype=torch.float32):
         self.options, case = read_case(path)
         self.kind, self.variant = kind, variant
         case = {name: x.to(device=device, dtype=dtype) for name, x in case.items()}
@@ -56,6 +57,7 @@ class Arrangement:
         self.call = torch.compile(model, dynamic=False) if compiled else model
         # Inference tensors and the compiler do not get on; without gradients there is little to gain from them.
         self.mode = torch.enable_grad if self.training else torch.no_grad if compiled else torch.inference_mode
+        self.recorded = self.record() if graph else None
 
     def model(self):
         module = dense if self.variant == "dense" else edge_list
@@ -67,7 +69,22 @@ class Arrangement:
                 g, p, options, x["weight"], x["bias"], x["lambda"], x["condition"], self.rows)[-1][:2]
         return lambda g, x: dense.loss_of(self.shape, p, options, x, self.rows, self.loss_rows, module.run_edit, g)
 
-    def run(self):
+    def record(self):
+        """The graph, after a few runs on a stream of their own, and what it writes its results to."""
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = self.step()
+        return graph, results
+
+    def step(self):
+        """Inputs to results, all on the device; there nothing is waited for."""
         if self.training:
             for x in self.parameters.values():
                 x.grad = None
@@ -76,16 +93,36 @@ class Arrangement:
                 part = self.call(graph, piece)
                 part.backward()
                 loss += part.detach()
-            self.wait()
             return loss
         with self.mode():
-            results = [self.call(graph, piece) for graph, piece in self.chunks]
-        self.wait()
+            return [self.call(graph, piece) for graph, piece in self.chunks]
+
+    def queue(self):
+        if self.recorded is None:
+            return self.step()
+        graph, results = self.recorded
+        graph.replay()
         return results
 
-    def wait(self):
+    def run(self):
+        results = self.queue()
         if self.device != "cpu":
             torch.cuda.synchronize()
+        return results
+
+    def seconds(self, clock):
+        """Of a run: by the clock, or between two events on a device that is idle before, as peer_engine does it."""
+        if self.device == "cpu":
+            start = clock()
+            self.run()
+            return clock() - start
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        self.queue()
+        stop.record()
+        stop.synchronize()
+        return start.elapsed_time(stop) / 1e3
 
     def outputs(self):
         """By the names of the engine's outputs."""

@@ -36,6 +36,7 @@ class Shape:
         columns = torch.tensor([float(widths[max(b, 0)]) for b in into.tolist()])
         self.fan_in = (torch.log(columns) / 2 - 1.5).to(device) * self.leads
         hidden = torch.arange(sum(widths[1:-1])) * 0 + widths[0] + widths[-1]
+        self.sign = torch.tensor([-1.0, 1.0], device=device).view(1, 2, 1)  # of a class in the margin
         self.entry = torch.cat([torch.arange(widths[0]), hidden, widths[0] + torch.arange(widths[-1])]).to(device)
 
     def block(self, x, l):
@@ -113,7 +114,7 @@ def probe(shape, weight, bias, rows, original=None):
     spread = q1 * (1 - q1)  # (batch, rows)
     # J = d margin / d pre-activation; with two classes all seeds are multiples of it.
     jacobian = [None] * shape.layers
-    jacobian[-1] = torch.tensor([-1.0, 1.0], dtype=weight.dtype, device=weight.device).view(1, 2, 1).expand(batch, 2, count)
+    jacobian[-1] = shape.sign.to(weight.dtype).expand(batch, 2, count)
     j = (w[-1][:, 1] - w[-1][:, 0]).unsqueeze(2) * (hidden[-1] > 0)
     jacobian[-2] = j
     for l in range(shape.layers - 2, 0, -1):

@@ -1,11 +1,13 @@
 // This engine's side of bench/peers: writes a case with its outputs, so that the peer is compared with them, and then
 // times cases on request, so that the two sides take turns within one run.
 //
-//   peer_engine export KIND WORKLOAD BATCH FILE      KIND: edit, messages, train; WORKLOAD: a, b
-//   peer_engine serve wall|cpu                       reads lines `KIND WORKLOAD BATCH THREADS ROUNDS`, answers each
-//   with
-//                                                    a line of ROUNDS times in seconds, of the clock or of the
-//                                                    processor
+//   peer_engine export DEVICE KIND WORKLOAD BATCH FILE      KIND: edit, messages, train; WORKLOAD: a, b
+//   peer_engine serve DEVICE wall|cpu                       reads lines `KIND WORKLOAD BATCH THREADS ROUNDS`, answers
+//                                                           each with a line of ROUNDS times in seconds, of the clock
+//                                                           or of the processor
+//
+// On a GPU a run goes from tensors in its memory to tensors there, and its time is that between two events, the first
+// of which is recorded when the device is idle: launches count, as they do on the other side.
 #include <chrono>
 #include <ctime>
 #include <iostream>
@@ -16,7 +18,9 @@
 
 #include <omp.h>
 
+#include "bench/measure/timing.hpp"
 #include "bench/measure/workload.hpp"
+#include "engine/copy.hpp"
 #include "kernels/gate.hpp"
 #include "metanet/data/safetensors.hpp"
 
@@ -26,23 +30,31 @@ namespace {
 
 using Case = std::variant<std::unique_ptr<EditCase>, std::unique_ptr<MessageCase>, std::unique_ptr<TrainingCase>>;
 
-Case make_case(const std::string& kind, const std::string& name, int batch) {
+Case make_case(const std::string& kind, const std::string& name, int batch, Device device) {
   if (batch < 1) fail_input("batch", "expected at least 1, got ", batch);
-  if (kind == "edit") return std::make_unique<EditCase>(workload(name), batch);
-  if (kind == "messages") return std::make_unique<MessageCase>(workload(name), batch);
-  if (kind == "train") return std::make_unique<TrainingCase>(workload(name), batch);
+  if (kind == "edit") return std::make_unique<EditCase>(workload(name), batch, DType::float32, device);
+  if (kind == "messages") return std::make_unique<MessageCase>(workload(name), batch, DType::float32, device);
+  if (kind == "train") return std::make_unique<TrainingCase>(workload(name), batch, device);
   fail_input("kind", "expected `edit`, `messages` or `train`, got `", kind, "`");
+}
+
+Stream stream_of(const Case& which) {
+  return std::visit([](const auto& value) { return value->stream(); }, which);
 }
 
 class Export {
  public:
+  /// Tensors are on the device of the stream, or in host memory.
+  explicit Export(Stream stream) : stream_(stream) {}
+
   void add(const std::string& name, std::vector<std::int64_t> shape, std::span<const float> values) {
     file_.tensors.push_back(make_float_tensor(name, std::move(shape), values));
   }
   void add(const std::string& name, const TensorView& view) {
     std::vector<std::int64_t> shape;
     for (int axis = 0; axis < view.shape.rank(); ++axis) shape.push_back(view.extent(axis));
-    add(name, std::move(shape), {view.as<float>(), static_cast<std::size_t>(view.count())});
+    const Tensor host = host_copy(view, stream_);
+    add(name, std::move(shape), {host.as<float>(), static_cast<std::size_t>(host.count())});
   }
   void add(const std::string& name, std::vector<std::int64_t> shape, const std::vector<double>& values) {
     const std::vector<float> floats(values.begin(), values.end());
@@ -84,6 +96,7 @@ class Export {
   void save(const std::string& path) const { save_safetensors(path, file_); }
 
  private:
+  Stream stream_;
   SafetensorsFile file_;
 };
 
@@ -118,19 +131,23 @@ void export_case(TrainingCase& training, const Workload& workload, Export& out) 
   out.add_condition(trained, training.networks(), training.lambda());
   const auto batch = static_cast<std::int64_t>(training.networks().size());
   out.add("loss_weight", {batch}, training.weight());
-  Arena arena;
-  const auto draw = [&](const RandomStream& stream) {
-    return training.sampler().draw(arena, workload.probe_rows, 0, stream, DType::float32).x;
+  const Stream stream = training.stream();
+  Arena arena(stream.device());
+  const auto draw = [&](const RandomStream& random) {
+    return training.sampler().draw(arena, workload.probe_rows, 0, random, DType::float32, stream).x;
   };
   out.add("x", draw(training.probe_stream()));
   out.add("loss_x", draw(training.loss_stream()));
-  const GraphBatch graph(pointers_to(training.networks()));
-  const kernels::BlockTable& table = graph.table();
+  GraphBatch graph(pointers_to(training.networks()));
+  graph.stage(arena);
+  const kernels::BlockTable& table = graph.device_table();
   std::vector<int> picks;
   for (int n = 0; n < batch; ++n) picks.push_back(n);
   EditorInputs inputs;
   inputs.table = &table;
-  training.cache().gather(training.cache().stage(picks, arena), inputs, arena, Stream());
+  const ProbeCache::Picks staged = training.cache().stage(picks, arena);
+  arena.upload(stream);
+  training.cache().gather(staged, inputs, arena, stream);
   const BatchProbe& probe = inputs.probe;
   const auto rows = [&](const char* name, const TensorView& view) {
     out.add(name, reshape(view, {batch, view.count() / batch}));
@@ -142,18 +159,19 @@ void export_case(TrainingCase& training, const Workload& workload, Export& out) 
   rows("correlation", probe.correlation);
   // The noise of the gates, as Editor draws it: a stream a shard.
   const TensorView noise = arena.tensor({table.edge_count}, DType::float32);
-  const std::int64_t edges = table.edge_count / batch;
-  for (std::int64_t first = 0; first < batch; first += kShardNetworks) {
-    const std::int64_t count = std::min<std::int64_t>(kShardNetworks, batch - first);
+  const std::int64_t edges = table.edge_count / batch, shard = training.shard_networks();
+  for (std::int64_t first = 0; first < batch; first += shard) {
+    const std::int64_t count = std::min(shard, batch - first);
     kernels::logistic_noise({.y = slice_rows(noise, first * edges, count * edges),
                              .seed = trained.config.seed,
-                             .stream = 0x4e000000 + static_cast<std::uint32_t>(first / kShardNetworks) * 4,
+                             .stream = 0x4e000000 + static_cast<std::uint32_t>(first / shard) * 4,
                              .step = 0,
                              .scale = 1.0},
-                            Stream());
+                            stream);
   }
   rows("noise", noise);
-  const float loss = static_cast<float>(training.run());
+  training.run();
+  const float loss = static_cast<float>(training.loss());
   out.add("out.loss", {1}, std::span(&loss, 1));
   const ParameterSet& parameters = trained.editor->parameters();
   for (const auto& entry : parameters.entries())
@@ -169,14 +187,40 @@ double wall_seconds() {
 
 double processor_seconds() { return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC); }
 
-double seconds_of(Case& which, Clock clock) {
+/// On a device an edit begins with weights that are there.
+void prepare(Case& which) {
+  auto* const edit = std::get_if<std::unique_ptr<EditCase>>(&which);
+  if (edit != nullptr && (*edit)->stream().device().is_cuda()) (*edit)->upload();
+}
+
+void run_once(Case& which) {
+  if (auto* const edit = std::get_if<std::unique_ptr<EditCase>>(&which)) {
+    if ((*edit)->stream().device().is_cuda())
+      (*edit)->run_on_device();
+    else
+      (void)(*edit)->run();
+  } else if (auto* const messages = std::get_if<std::unique_ptr<MessageCase>>(&which)) {
+    (*messages)->run();
+  } else {
+    std::get<std::unique_ptr<TrainingCase>>(which)->run();
+  }
+}
+
+double seconds_of(Case& which, Clock clock, Stopwatch* events) {
+  if (events != nullptr) {
+    synchronise(stream_of(which));
+    events->start();
+    run_once(which);
+    return events->stop();
+  }
   const double start = clock();
-  std::visit([](auto& value) { (void)value->run(); }, which);
+  run_once(which);
   return clock() - start;
 }
 
-void serve(Clock clock) {
+void serve(Device device, Clock clock) {
   std::map<std::string, Case> cases;
+  std::unique_ptr<Stopwatch> events;  // of the case's stream
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream in(line);
     std::string kind, name;
@@ -187,30 +231,35 @@ void serve(Clock clock) {
     omp_set_num_threads(threads);
     auto found = cases.find(key);
     if (found == cases.end()) {
+      events.reset();
       cases.clear();  // one case in memory
-      found = cases.emplace(key, make_case(kind, name, batch)).first;
+      found = cases.emplace(key, make_case(kind, name, batch, device)).first;
+      prepare(found->second);
+      if (device.is_cuda()) events = make_stopwatch(stream_of(found->second), Launches::counted);
     }
-    seconds_of(found->second, clock);  // what another process left of the caches
+    for (int run = 0; run < warmups_on(device); ++run)  // what another process left of the caches
+      seconds_of(found->second, clock, events.get());
     std::cout.precision(9);
-    for (int round = 0; round < rounds; ++round) std::cout << (round ? " " : "") << seconds_of(found->second, clock);
+    for (int round = 0; round < rounds; ++round)
+      std::cout << (round ? " " : "") << seconds_of(found->second, clock, events.get());
     std::cout << std::endl;
   }
 }
 
 int run(std::span<char*> arguments) {
   const std::string command = arguments.size() > 1 ? arguments[1] : "";
-  const std::string clock = arguments.size() > 2 ? arguments[2] : "";
-  if (command == "serve" && arguments.size() == 3 && (clock == "wall" || clock == "cpu")) {
-    serve(clock == "cpu" ? processor_seconds : wall_seconds);
+  const std::string clock = arguments.size() > 3 ? arguments[3] : "";
+  if (command == "serve" && arguments.size() == 4 && (clock == "wall" || clock == "cpu")) {
+    serve(parse_device(arguments[2]), clock == "cpu" ? processor_seconds : wall_seconds);
     return 0;
   }
-  if (command != "export" || arguments.size() != 6)
-    fail_input("peer_engine", "expected `export KIND WORKLOAD BATCH FILE` or `serve wall|cpu`");
-  const std::string name = arguments[3];
-  Case which = make_case(arguments[2], name, std::atoi(arguments[4]));
-  Export out;
+  if (command != "export" || arguments.size() != 7)
+    fail_input("peer_engine", "expected `export DEVICE KIND WORKLOAD BATCH FILE` or `serve DEVICE wall|cpu`");
+  const std::string name = arguments[4];
+  Case which = make_case(arguments[3], name, std::atoi(arguments[5]), parse_device(arguments[2]));
+  Export out(stream_of(which));
   std::visit([&](auto& value) { export_case(*value, workload(name), out); }, which);
-  out.save(arguments[5]);
+  out.save(arguments[6]);
   return 0;
 }
 

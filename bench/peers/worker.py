@@ -24,6 +24,7 @@ def serve(pipe, clock):
                 threads, description = arguments
                 current = None
                 torch._dynamo.reset()
+                torch.backends.cuda.matmul.allow_tf32 = False  # float32, as the other side
                 torch.set_num_threads(threads)
                 current = Arrangement(**description)
                 start = time.perf_counter()
@@ -33,12 +34,7 @@ def serve(pipe, clock):
                 pipe.send(current.compare())
             else:  # time
                 current.run()
-                times = []
-                for _ in range(arguments[0]):
-                    start = now()
-                    current.run()
-                    times.append(now() - start)
-                pipe.send(times)
+                pipe.send([current.seconds(now) for _ in range(arguments[0])])
         except Exception:  # the parent decides what a failure means
             pipe.send(RuntimeError(traceback.format_exc(limit=-3)))
 
@@ -64,26 +60,33 @@ class Worker:
         return self.receive()
 
     def stop(self):
-        self.send("stop")
+        try:
+            self.send("stop")
+        except OSError:  # it has ended by itself
+            pass
         self.process.join()
 
 
 class Team:
     """One arrangement over `processes` processes, each with its share of the batch."""
 
-    def __init__(self, path, kind, variant, compiled, threads, chunk, processes, device, clock):
+    def __init__(self, path, kind, variant, compiled, graph, threads, chunk, processes, device, clock):
         self.label = " ".join(
             [f"{threads} thread{'s' * (threads > 1)}"]
             + [f"{processes} processes"] * (processes > 1)
             + [f"{chunk} at a time"] * (chunk > 0)
         )
-        self.variant = variant + (", compiled" if compiled else "")
+        self.variant = variant + ", compiled" * compiled + ", graph" * graph
         self.workers = [Worker(clock) for _ in range(processes)]
         for part, worker in enumerate(self.workers):
-            description = dict(path=path, kind=kind, variant=variant, compiled=compiled, chunk=chunk, part=part,
+            description = dict(path=path, kind=kind, variant=variant, compiled=compiled, graph=graph, chunk=chunk, part=part,
                                parts=processes, device=device)
             worker.send("prepare", threads, description)
-        self.preparation = max(worker.receive() for worker in self.workers)
+        try:
+            self.preparation = max(worker.receive() for worker in self.workers)
+        except Exception:
+            self.stop()  # with the memory it holds on a device
+            raise
 
     def compare(self):
         assert len(self.workers) == 1

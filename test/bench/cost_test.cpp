@@ -31,6 +31,7 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     // Read and written edge states 2 * 20 * 4; projections 14 * 16 read, aggregates 14 * 8 written; modulation 2 * 12;
     // two matrices of 16.
     CHECK(edge_update_forward_cost(kSmall, 4).bytes == 4 * (160 + 224 + 112 + 24 + 32));
+    CHECK(edge_update_forward_cost(kSmall, 4, 2).bytes == 2 * 160 + 4 * (224 + 112 + 24 + 32));
     // Six products an edge. Edge states: e, grad e', grad e. Nodes: projection read, its gradient written, gradient of
     // the aggregates read.
     CHECK(edge_update_backward_cost(kSmall, 4).operations == 20 * 5 * 16 * 2);
@@ -40,6 +41,14 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     // H = 4, D = 4: 4 + 8 + 4 = 16 columns, 8 hidden units, 4 outputs.
     CHECK(node_update_forward_cost(kSmall, 4, 4).operations == 14 * 2 * (8 * (4 + 8 + 4) + 8 * 4));
     CHECK(node_update_forward_cost(kSmall, 4, 4).bytes == 4 * (14 * (4 + 8 + 4) + 2 * (4 + 4) + 8 * 16 + 4 * 8));
+  }
+  SECTION("message layers on chip") {
+    // D = H = 4, two layers. Edge states once, 2 * 20 * 4; nodes 2 * 14 * 4; the condition 2 * 4; a layer: 12 + 4
+    // numbers a network, and parameters: projection 16 x 4, two matrices of 16, 8 x 16 and 4 x 8.
+    const EditorSize two{.d = 4, .h = 4, .messages = 2};
+    CHECK(message_layers_cost(kSmall, two).bytes == 4 * (160 + 112 + 8 + 2 * (2 * 16 + 64 + 32 + 128 + 32)));
+    CHECK(message_layers_cost(kSmall, two, 2).bytes == message_layers_cost(kSmall, two).bytes - 2 * 160);
+    CHECK(message_layers_cost(kSmall, two).operations == 2 * message_layer_cost(kSmall, two).operations);
   }
   SECTION("linear") {
     CHECK(linear_cost(5, 3, 2).operations == 2 * 5 * 3 * 2);
