@@ -22,6 +22,7 @@ TEST_CASE("bench prints a table and writes the same numbers as JSON", "[cli]") {
                           Contains("edit D = H = 32, K = 1, T = 3, 1 network"));
   const auto json = nlohmann::json::parse(read_bytes(file));
   REQUIRE(json.at("rows").size() == 4);
+  CHECK(json.at("device") == "cpu");
   CHECK(json.at("limits").at(0).at("gemm_operations_per_second").get<double>() > 1e8);
   for (const auto& row : json.at("rows")) {
     CHECK(row.at("median_seconds").get<double>() > 0.0);
