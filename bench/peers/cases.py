@@ -10,10 +10,10 @@ PROBE = ("fisher", "fisher_bias", "mean", "rms", "correlation")
 
 
 class Arrangement:
-    """`variant`: dense or edge_list; `graph`: record all that is launched as a CUDA graph and replay it; `chunk`: networks a
+    """`variant`: dense or edge_list; `replay`: all that is launched is recorded as a CUDA graph; `chunk`: networks a
     call of the model takes, 0 for all; `part` of `parts`: the share of the batch that is this process's."""
 
-    def __init__(self, path, kind, variant, compiled=False, graph=False, chunk=0, part=0, parts=1, device="cpu",
+    def __init__(self, path, kind, variant, compiled=False, replay=False, chunk=0, part=0, parts=1, device="cpu",
                  dtype=torch.float32):
         self.options, case = read_case(path)
         self.kind, self.variant = kind, variant
@@ -57,7 +57,7 @@ class Arrangement:
         self.call = torch.compile(model, dynamic=False) if compiled else model
         # Inference tensors and the compiler do not get on; without gradients there is little to gain from them.
         self.mode = torch.enable_grad if self.training else torch.no_grad if compiled else torch.inference_mode
-        self.recorded = self.record() if graph else None
+        self.recorded = self.record() if replay else None
 
     def model(self):
         module = dense if self.variant == "dense" else edge_list

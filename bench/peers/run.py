@@ -209,7 +209,8 @@ def main():
             parser.error("--clock cpu: on a GPU times are those between events of the device")
         options.threads = 1
     if options.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("bench/peers: this torch finds no GPU that it can use")
+        say("bench/peers: --device: cuda cannot be used: this torch finds no GPU")
+        sys.exit(2)
     if not os.access(options.engine, os.X_OK):
         sys.exit(f"bench/peers: {options.engine} is missing; build the target peer_engine")
     os.makedirs(options.out, exist_ok=True)

@@ -79,7 +79,7 @@ class Team:
         self.variant = variant + ", compiled" * compiled + ", graph" * graph
         self.workers = [Worker(clock) for _ in range(processes)]
         for part, worker in enumerate(self.workers):
-            description = dict(path=path, kind=kind, variant=variant, compiled=compiled, graph=graph, chunk=chunk, part=part,
+            description = dict(path=path, kind=kind, variant=variant, compiled=compiled, replay=graph, chunk=chunk, part=part,
                                parts=processes, device=device)
             worker.send("prepare", threads, description)
         try:
