@@ -49,6 +49,7 @@ void count(benchmark::State& state, const Row& row, const Limits& of) {
                     {"peak_memory_bytes", static_cast<double>(row.memory)},
                     {"launches", row.launches},
                     {"error", row.error}};
+  if (!of.device.empty()) state.counters["empty_kernel_seconds"] = of.launch_seconds;
   state.SetLabel(row.cost.formula);
 }
 

@@ -13,7 +13,11 @@ Row measure_case(const Case& which, const MemoryUse& memory, MeasureOptions opti
   Row row;
   row.times = measure(*watch, which.run, options);
   row.memory = which.memory ? which.memory : memory.bytes();
-  row.launches = which.launches ? which.launches() : watch->launches(which.run);
+  try {
+    row.launches = which.launches ? which.launches() : watch->launches(which.run);
+  } catch (const Error&) {
+    row.launches = 0;  // what cannot be captured still has its time
+  }
   return row;
 }
 

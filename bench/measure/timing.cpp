@@ -157,12 +157,13 @@ std::string describe(const Limits& of) {
   if (of.device.empty())
     return fmt::format("{} thread{}: copies {:.1f} GB/s, float32 products {:.1f} GFLOP/s\n", of.threads,
                        of.threads == 1 ? "" : "s", of.copy_bytes / 1e9, of.gemm_operations / 1e9);
-  if (of.gemm_operations == 0.0)
-    return fmt::format("{}: copies {:.1f} GB/s; products were not measured: there is no cuBLAS\n", of.device,
-                       of.copy_bytes / 1e9);
-  return fmt::format("{}: copies {:.1f} GB/s, products in float32 {:.1f}, tf32 {:.1f}, bf16 {:.1f} TFLOP/s\n",
-                     of.device, of.copy_bytes / 1e9, of.gemm_operations / 1e12, of.tf32_operations / 1e12,
-                     of.bf16_operations / 1e12);
+  const std::string products =
+      of.gemm_operations == 0.0
+          ? "products were not measured: there is no cuBLAS"
+          : fmt::format("products in float32 {:.1f}, tf32 {:.1f}, bf16 {:.1f} TFLOP/s", of.gemm_operations / 1e12,
+                        of.tf32_operations / 1e12, of.bf16_operations / 1e12);
+  return fmt::format("{}: copies {:.1f} GB/s, {}, an empty kernel {:.1f} us\n", of.device, of.copy_bytes / 1e9,
+                     products, 1e6 * of.launch_seconds);
 }
 
 }  // namespace

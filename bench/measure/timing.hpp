@@ -66,6 +66,7 @@ struct Limits {
   // Of a GPU: its name, and products on tensor cores; 0: there is no cuBLAS to measure them with.
   std::string device = {};
   double tf32_operations = 0.0, bf16_operations = 0.0;
+  double launch_seconds = 0.0;  // of a kernel that does nothing: no kernel's time is below it
 
   double operations(kernels::Precision precision) const;
 };

@@ -27,6 +27,8 @@ __global__ void fill_operand(std::uint32_t* words, std::int64_t count) {
   }
 }
 
+__global__ void do_nothing() {}
+
 /// The shortest of `runs` times: interruptions only ever slow it down.
 double best_seconds(Stopwatch& watch, int runs, const std::function<void()>& body) {
   double best = 1e30;
@@ -45,6 +47,10 @@ Limits measure_cuda_limits(Device device) {
   const StreamOwner stream(device);
   const auto watch = make_cuda_stopwatch(stream);
   Limits limits{.device = cuda_device_name(device)};
+  limits.launch_seconds = best_seconds(*watch, 20, [&] {
+    do_nothing<<<1, 32, 0, static_cast<cudaStream_t>(stream.get().handle())>>>();
+    AMEND_CUDA_CHECK(cudaGetLastError());
+  });
   const std::size_t free = cuda::memory_info(device.index).free;
   {
     const std::size_t bytes = std::min(std::size_t{1} << 30, free / 8) / kAlignment * kAlignment;
