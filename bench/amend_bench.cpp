@@ -82,8 +82,8 @@ void add(const RowPlan& plan, Stream stream) {
       ->Unit(benchmark::kMillisecond);
 }
 
-/// Names each row on stderr when it is measured, with its time on a GPU, which may be on loan for so long only; the
-/// table comes last, when all limits are known.
+/// Names each row on stderr when it is measured, on a GPU with its numbers; the table comes last, when all limits are
+/// known.
 class Table final : public benchmark::BenchmarkReporter {
  public:
   explicit Table(bool on_device) : on_device_(on_device) {}
