@@ -1,8 +1,8 @@
 #include "engine/memory.hpp"
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "engine/cuda/runtime.hpp"
 #include "engine/out_of_memory.hpp"
@@ -22,11 +22,12 @@ std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
     allocations.fetch_add(1, std::memory_order_relaxed);
     return {data, [index = device.index](void* memory) { cuda::release(memory, index); }};
   }
-  void* data = possible ? std::aligned_alloc(kAlignment, rounded) : nullptr;
+  constexpr std::align_val_t kAligned{kAlignment};
+  void* data = possible ? ::operator new(rounded, kAligned, std::nothrow) : nullptr;
   if (data == nullptr) throw OutOfMemory(bytes, device);
   std::memset(data, 0, rounded);
   allocations.fetch_add(1, std::memory_order_relaxed);
-  return {data, std::free};
+  return {data, [](void* memory) { ::operator delete(memory, kAligned); }};
 }
 
 std::size_t allocation_count() { return allocations.load(std::memory_order_relaxed); }

@@ -6,6 +6,10 @@
 #include <set>
 #include <string>
 
+#include "engine/error.hpp"
+#include "test/support/obstacle.hpp"
+#include "test/support/twin_device.hpp"
+
 #ifdef __SANITIZE_ADDRESS__
 // Tests ask for more memory than there is and expect an exception.
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
@@ -63,5 +67,17 @@ int main(int argc, char** argv) {
   if (const int status = session.applyCommandLine(argc, argv); status != 0) return status;
   if (!ctest_file.empty())
     return write_ctest(ctest_file, session.config(), std::filesystem::canonical("/proc/self/exe").string());
+  const Catch::ConfigData& config = session.configData();
+  if (config.listTests || config.listTestNamesOnly || config.listTags) return session.run();
+  if (const std::string reason = amend::test::obstacle ? amend::test::obstacle() : ""; !reason.empty()) {
+    std::cerr << config.processName << ": no test was run: " << reason << '\n';
+    return 77;
+  }
+  try {
+    amend::test::twin_device();
+  } catch (const amend::InputError& error) {
+    std::cerr << error.what() << '\n';
+    return 2;
+  }
   return session.run();
 }

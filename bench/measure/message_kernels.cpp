@@ -40,10 +40,8 @@ kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType st
           .precision = precision_of(in, size)};
 }
 
-/// The layers' parameters are in host memory as long as the case.
 struct LayerInputs {
   CaseInputs tensors;
-  std::vector<kernels::MessageLayer> layer;
   kernels::MessageLayers args;
 
   LayerInputs(const KernelSize& size, DType dtype, int networks, Stream stream)
@@ -65,7 +63,7 @@ struct LayerInputs {
             .aggregate = in.zeros({table.node_count, 2 * d}),
             .precision = precision_of(in, size)};
     for (int k = 0; k < size.messages; ++k)
-      layer.push_back({.projection_weight = weight(4 * d, h),
+      args.layer[args.layers++] = {.projection_weight = weight(4 * d, h),
                        .projection_bias = in.normal({4 * d}, 0.1),
                        .weight_c = square(in, d),
                        .weight_g = square(in, d),
@@ -74,9 +72,7 @@ struct LayerInputs {
                        .bias1 = in.normal({f}, 0.1),
                        .weight2 = weight(h, f),
                        .bias2 = in.normal({h}, 0.1),
-                       .alpha = in.normal({table.network_count, h}, 0.1, 0.5)});
-    args.layer = layer.data();
-    args.layers = static_cast<std::int32_t>(layer.size());
+                       .alpha = in.normal({table.network_count, h}, 0.1, 0.5)};
   }
 };
 

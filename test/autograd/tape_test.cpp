@@ -7,7 +7,7 @@
 #include "autograd/op/pointwise.hpp"
 #include "autograd/op/reduce.hpp"
 #include "engine/memory.hpp"
-#include "test/support/allocation_counter.hpp"
+#include "test/support/heap.hpp"
 #include "test/support/op_run.hpp"
 
 namespace amend {

@@ -96,6 +96,11 @@ TEST_CASE("cuda feature_ablation of networks that do not fit shared memory") {
   compare(Inputs({{kWidth, 5, 2}, {kWidth, 66, 2}}, Activation::tanh, gates ? 10 : 66, gates, DType::float32));
 }
 
+TEST_CASE("gpu feature_ablation of networks that do not fit the shared memory of any", "[.][gpu]") {
+  const bool gates = GENERATE(false, true);
+  compare(Inputs({{kWidth, 5, 2}, {kWidth, 260, 250, 2}}, Activation::tanh, 66, gates, DType::float32));
+}
+
 TEST_CASE("cuda feature_ablation: 0 for what no weight reads, NaN for columns that are not there") {
   const bool wide = GENERATE(false, true);
   Inputs in({{kWidth, wide ? 70 : 6, 2}}, Activation::tanh, 20, false, DType::float32);

@@ -42,9 +42,9 @@ TEST_CASE("cuda gather gives NaN for what is not there") {
   CHECK(values(y)[0] == values(x)[3]);
   CHECK(std::isnan(values(y)[3]));
   CHECK(std::isnan(values(y)[6]));
-  const std::int64_t offset[] = {0, 3}, first[] = {1};
+  const std::vector<std::int64_t> offset = {0, 3}, first = {1};
   const Tensor run = unset({2, 3}, DType::float32);
-  twins::gather_segments(Twin::cuda, {.x = x, .first = first, .segments = {offset, 1}, .y = run});
+  twins::gather_segments(Twin::cuda, {.x = x, .first = first.data(), .segments = {offset.data(), 1}, .y = run});
   CHECK(values(run)[0] == values(x)[1]);
   CHECK(std::isnan(values(run)[2]));
 }

@@ -23,10 +23,12 @@ TEST_CASE("cuda message_layers on chip") {
                 [&](Twin twin) { return run(setup, twin); });
 }
 
-TEST_CASE("cuda message_layers: a network that stays on chip has the bits of one that runs layer by layer") {
-  // The states of the second network, 400 of 256 bytes, and what their kernel needs beside them are more than a thread
-  // block has: the batch runs layer by layer. First blocks are wider than an item.
-  const RandomBatch batch = random_batch({{130, 2, 2}, {130, 3, 2}}, Activation::relu, DType::float32, 2);
+/// The first network alone, on chip, has the bits that it has beside the second one, which makes the batch run layer by
+/// layer: its states of 256 bytes an edge, and what their kernel needs beside them, are more than a thread block has.
+/// First blocks are wider than an item.
+void check_alone(int hidden_of_second) {
+  const RandomBatch batch =
+      random_batch({{130, 2, 2}, {130, hidden_of_second, 2}}, Activation::relu, DType::float32, 2);
   const MessageShape shape{.d = 64, .h = 12, .layers = 1};
   const std::vector<Tensor> all = run(MessageSetup(batch.table(), shape, DType::float32), Twin::cuda);
   const RandomBatch alone = make_batch({batch.networks[0]}, DType::float32);
@@ -35,6 +37,12 @@ TEST_CASE("cuda message_layers: a network that stays on chip has the bits of one
   CHECK(same_bits(own[0], slice_rows(all[0], 0, alone.table().edge_count)));
   CHECK(same_bits(own[1], slice_rows(all[1], 0, alone.table().node_count)));
 }
+
+TEST_CASE("cuda message_layers: a network that stays on chip has the bits of one that runs layer by layer") {
+  check_alone(3);
+}
+
+TEST_CASE("gpu message_layers: the same where a thread block has more memory", "[.][gpu]") { check_alone(8); }
 
 TEST_CASE("cuda message_layers of no layers and no networks") {
   const RandomBatch batch = random_batch({{3, 4, 2}}, Activation::relu, DType::float32, 1);

@@ -133,6 +133,11 @@ TEST_CASE("cuda probe of networks that do not fit shared memory") {
   compare(batch, Inputs(batch, classes == 2 ? 66 : 20, 15, 1, dtype));
 }
 
+TEST_CASE("gpu probe of networks that do not fit the shared memory of any", "[.][gpu]") {
+  const RandomBatch batch = random_batch({{6, 5, 2}, {6, 260, 250, 2}}, Activation::tanh, DType::float32, 3);
+  compare(batch, Inputs(batch, 66, 15, 1, DType::float32));
+}
+
 TEST_CASE("cuda probe: outputs are optional") {
   const RandomBatch batch = random_batch({{6, 10, 2}, {6, 150, 2}}, Activation::silu, DType::float32, 3);
   const Inputs in(batch, 12, 9, 1, DType::float32);

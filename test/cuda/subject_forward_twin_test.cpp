@@ -87,6 +87,11 @@ TEST_CASE("cuda subject_forward of networks that do not fit shared memory") {
   compare(batch, Inputs(batch.table(), indexed ? 20 : 66, 6, 2, indexed, dtype));
 }
 
+TEST_CASE("gpu subject_forward of networks that do not fit the shared memory of any", "[.][gpu]") {
+  const RandomBatch batch = random_batch({{6, 5, 2}, {6, 260, 250, 2}}, Activation::tanh, DType::float32, 3);
+  compare(batch, Inputs(batch.table(), 66, 6, 2, false, DType::float32));
+}
+
 TEST_CASE("cuda subject_forward: outputs are optional, and a row out of range gives NaN") {
   const DType dtype = DType::float32;
   const bool wide = GENERATE(false, true);

@@ -1,6 +1,4 @@
-// The emulated device itself, and what the engine asks of a device: test/support/device/device.hpp.
-
-#include "test/support/device/device.hpp"
+// What the engine asks of a device.
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -12,35 +10,13 @@
 #include "engine/out_of_memory.hpp"
 #include "engine/stream_owner.hpp"
 #include "kernels/fill.hpp"
-#include "kernels/gather.hpp"
+#include "test/support/device/counters.hpp"
 #include "test/support/op_run.hpp"
 
 namespace amend::test {
 namespace {
 
 const Device kDevice = Device::cuda();
-
-TEST_CASE("`auto` takes the device, and a second one is not there") {
-  CHECK(parse_device("auto") == kDevice);
-  CHECK(parse_device("cuda:0") == kDevice);
-  CHECK_THROWS_WITH(parse_device("cuda:1"), "--device: cuda:1 cannot be used: there is one device, cuda:0");
-}
-
-TEST_CASE("device memory is for kernels and copies only") {
-  const StreamOwner stream(kDevice);
-  const Tensor x({100}, DType::float32, kDevice), host({100}, DType::float32);
-  CHECK_FALSE(device::readable(x.view().data));
-  CHECK(device::readable(host.view().data));
-  kernels::fill({.y = x, .value = 2.5}, stream);
-  copy(host, x, stream);
-  CHECK(values(host) == std::vector<double>(100, 2.5));
-  CHECK_FALSE(device::readable(x.view().data));
-  CHECK_THROWS_WITH(kernels::fill({.y = host, .value = 1.0}, stream), Catch::Contains("`fill` was given host memory"));
-  const std::int64_t first[] = {0}, offset[] = {0, 3};
-  const Tensor plane({1, 100}, DType::float32, kDevice);
-  CHECK_THROWS_WITH(kernels::gather_segments({.x = plane, .first = first, .segments = {offset, 1}, .y = plane}, stream),
-                    Catch::Contains("`gather_segments` was given host memory"));
-}
 
 TEST_CASE("a copy to a device may be followed by a change, one to the host is complete") {
   const StreamOwner stream(kDevice);
@@ -53,11 +29,13 @@ TEST_CASE("a copy to a device may be followed by a change, one to the host is co
   zero(x, stream);
   CHECK(values(host_copy(y, stream)) == std::vector<double>{1, 2, 3});
   CHECK(values(host_copy(x, stream)) == std::vector<double>{0, 0, 0});
-  const device::Counters happened = device::counters() - before;
-  CHECK(happened.copies_to_device == 1);
-  CHECK(happened.copies_on_device == 1);
-  CHECK(happened.copies_to_host == 2);
-  CHECK(happened.synchronisations == 2);
+  if (device::has_counters()) {
+    const device::Counters happened = device::counters() - before;
+    CHECK(happened.copies_to_device == 1);
+    CHECK(happened.copies_on_device == 1);
+    CHECK(happened.copies_to_host == 2);
+    CHECK(happened.synchronisations == 2);
+  }
   CHECK_THROWS_WITH(copy(x, host, Stream{}), Catch::Contains("on a stream of cpu"));
   CHECK_THROWS_WITH(copy(Tensor({2}, DType::float64), x, stream), Catch::Contains("[copy] expected (3)"));
 }
@@ -81,12 +59,14 @@ TEST_CASE("what an arena stages goes up in one copy, and is not overwritten befo
   const std::size_t allocations = allocation_count();
   const device::Counters before = device::counters();
   for (const float value : {2.0f, 4.0f, 8.0f, 16.0f}) step(value);
-  const device::Counters happened = device::counters() - before;
-  CHECK(happened.copies_to_device == 4);
-  CHECK(happened.synchronisations == 0);
-  CHECK(happened.copies_to_host == 0);
-  CHECK(happened.allocations == 0);
-  CHECK(happened.waits == 3);  // the device was two steps behind; it does nothing before somebody waits
+  if (device::has_counters()) {
+    const device::Counters happened = device::counters() - before;
+    CHECK(happened.copies_to_device == 4);
+    CHECK(happened.synchronisations == 0);
+    CHECK(happened.copies_to_host == 0);
+    CHECK(happened.allocations == 0);
+    CHECK(happened.waits == 3);  // the device was two steps behind; it does nothing before somebody waits
+  }
   CHECK(allocation_count() == allocations);
   CHECK(values(host_copy(sum, stream)) == std::vector<double>(50, 31.0));
 }
@@ -117,30 +97,29 @@ TEST_CASE("on the CPU what is staged is in place") {
   CHECK_NOTHROW(arena.upload(Stream{}));
 }
 
-TEST_CASE("memory of the device that runs out says how much was asked for and is free") {
-  const std::size_t used = device::used_bytes();
-  device::set_capacity(used + (std::size_t{1} << 20));
+TEST_CASE("memory that the device does not have is refused, and the device goes on") {
+  const std::size_t total = cuda::memory_info(0).total;
   try {
-    Tensor({1 << 20}, DType::float32, kDevice);
+    Tensor({static_cast<std::int64_t>(total / 4 + 1)}, DType::float32, kDevice);
     FAIL("expected OutOfMemory");
   } catch (const OutOfMemory& error) {
-    CHECK(error.what() == "[allocate] out of memory: 4194304 bytes were asked for on cuda:0, 1048576 of " +
-                              std::to_string(used + (1 << 20)) + " are free");
-    CHECK(error.asked() == 4194304);
-    CHECK(error.free() == 1048576);
-    CHECK(smaller_batch(100, 1 << 20, error) == 35);
+    CHECK_THAT(error.what(), Catch::Contains("bytes were asked for on cuda:0"));
+    CHECK(error.asked() == (total / 4 + 1) * 4);
+    CHECK(error.free() > 0);
+    CHECK(error.free() <= total);
   }
-  device::set_capacity(std::size_t{1} << 32);
-  CHECK(device::used_bytes() == used);
+  const StreamOwner stream(kDevice);
+  const Tensor x({3}, DType::float32, kDevice);
+  kernels::fill({.y = x, .value = 0.5}, stream);
+  CHECK(values(host_copy(x, stream)) == std::vector<double>(3, 0.5));
 }
 
 TEST_CASE("a captured graph repeats its kernels with what lies in device memory by then") {
   const StreamOwner stream(kDevice);
   const Tensor x({2}, DType::float32, kDevice), sum({2}, DType::float32, kDevice);
+  kernels::accumulate({.x = x, .scale = 1.0, .y = sum}, stream);  // adds 0: a device loads a kernel when it runs first
   cuda::begin_capture(stream);
   kernels::accumulate({.x = x, .scale = 1.0, .y = sum}, stream);
-  CHECK_THROWS_WITH(host_copy(sum, stream), Catch::Contains("while a graph is captured"));
-  CHECK_THROWS_WITH(Tensor({2}, DType::float32, kDevice), Catch::Contains("while a graph is captured"));
   void* const graph = cuda::end_capture(stream);
   CHECK(values(host_copy(sum, stream)) == std::vector<double>{0, 0});
   for (const double value : {1.0, 10.0}) {

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "test/support/cuda_emulation/device.hpp"
+#include "test/support/mirror.hpp"
 #include "test/support/op_run.hpp"
 #include "test/support/tolerance.hpp"
+#include "test/support/twin_device.hpp"
 
 namespace amend::test {
 
@@ -20,9 +22,9 @@ inline Tensor unset(Shape shape, DType dtype) {
       std::vector<double>(static_cast<std::size_t>(shape.count()), std::numeric_limits<double>::quiet_NaN()));
 }
 
-/// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU, emulated, and emulated with another schedule:
-/// the first two must agree within the tolerance named `entry`, those of the two schedules in every bit.
-/// `magnitudes`, when given, replace the largest absolute value of the outputs. Returns what the emulated twin wrote.
+/// Runs `pass(twin)`, which returns the tensors it wrote, on the CPU and twice on `twin_device()`, emulated with two
+/// schedules: the first two must agree within the tolerance named `entry`, the last two in every bit.
+/// `magnitudes`, when given, replace the largest absolute value of the outputs. Returns what the CUDA twin wrote.
 template <class Pass>
 std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std::vector<double> magnitudes = {}) {
   const std::vector<Tensor> expected = pass(Twin::cpu), got = pass(Twin::cuda);
@@ -38,7 +40,7 @@ std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std:
   const emulation::ScheduleSeed schedule(8);  // even, and the one in force is odd
   const std::vector<Tensor> again = pass(Twin::cuda);
   for (std::size_t i = 0; i < got.size(); ++i) {
-    INFO("output " << i << ", another schedule");
+    INFO("output " << i << ", the second run");
     CHECK(same_bits(again[i], got[i]));
   }
   return got;
@@ -46,13 +48,16 @@ std::vector<Tensor> compare_twins(std::string_view entry, const Pass& pass, std:
 
 }  // namespace amend::test
 
-/// Declares the emulated CUDA twin of a kernel and `twins::<name>(which)`, which picks one of the two.
+/// Declares the emulated CUDA twin of a kernel and `twins::<name>(which)`, which picks one of the two; where
+/// `twin_device()` is a CUDA device the twin of the build runs there.
 #define AMEND_TWINS(name, Args)                                                              \
   namespace amend::kernels::emulated_cuda {                                                  \
   void name(const Args& args, Stream stream);                                                \
   }                                                                                          \
   namespace amend::test::twins {                                                             \
   inline void name(Twin twin, const kernels::Args& args) {                                   \
+    if (twin == Twin::cuda && twin_device().is_cuda())                                       \
+      return run_mirrored(#name, kernels::cuda::name, args, twin_device());                  \
     (twin == Twin::cpu ? kernels::cpu::name : kernels::emulated_cuda::name)(args, Stream{}); \
   }                                                                                          \
   }

@@ -13,9 +13,9 @@
 #include "metanet/train/training_error.hpp"
 #include "metanet/train/training_step.hpp"
 #include "requirements/registry.hpp"
-#include "test/support/allocation_counter.hpp"
 #include "test/support/data_files.hpp"
 #include "test/support/editor_setup.hpp"
+#include "test/support/heap.hpp"
 #include "test/support/op_run.hpp"
 
 namespace amend {

@@ -6,8 +6,7 @@
 //  - It stands behind engine/cuda/runtime.hpp and behind `kernels::cuda::<name>`: the program defines these symbols
 //    itself, so that the linker takes neither those of CUDA nor the stubs of a build without it.
 //  - Device memory is a region of its own that can be touched only while a launch or a copy runs: a host access ends
-//  the
-//    program with SIGSEGV. A kernel whose arguments point into host memory is an Error.
+//    the program with SIGSEGV. A kernel whose arguments point into host memory is an Error.
 //  - Work is queued and done as late as a device may do it: when the host waits for the stream or for an event in it.
 //    Pinned memory that is changed too early changes results.
 //  - Kernels are the emulated twins (test/support/cuda_emulation), or the CPU twins of stems that have none yet.
@@ -16,25 +15,11 @@
 #include <cstddef>
 #include <functional>
 #include <type_traits>
-#include <vector>
 
 #include "engine/stream.hpp"
-#include "kernels/message_layers.hpp"
+#include "test/support/device/counters.hpp"
 
 namespace amend::test::device {
-
-/// What has happened since the program started.
-struct Counters {
-  int copies_to_device = 0, copies_to_host = 0, copies_on_device = 0;
-  int synchronisations = 0;  // freeing memory included
-  int waits = 0;             // for an event that was not reached
-  int allocations = 0;       // of device or pinned memory
-  int kernels = 0;           // passes, by the host or in a graph
-  int graphs = 0;            // launches of graphs
-
-  Counters operator-(const Counters& before) const;
-};
-Counters counters();
 
 /// Whether the host could read the byte at `memory` now.
 bool readable(const void* memory);
@@ -58,32 +43,13 @@ void check_members(const char* name, const Args& args) {
   check_arguments(name, &members, sizeof members);
 }
 
-/// Checks arguments and returns what gives them to a pass that is done later.
-template <class Args>
-auto hold(const char* name, const Args& args) {
-  check_members(name, args);
-  return [args](const auto& pass) { pass(args); };
-}
-/// The layers are described in host memory, which is read when the kernel is called.
-inline auto hold(const char* name, const kernels::MessageLayers& args) {
-  const std::vector<kernels::MessageLayer> layers(args.layer, args.layer + args.layers);
-  for (const kernels::MessageLayer& layer : layers) check_members(name, layer);
-  kernels::MessageLayers others = args;
-  others.layer = nullptr;
-  check_members(name, others);
-  return [others, layers](const auto& pass) {
-    kernels::MessageLayers own = others;
-    own.layer = layers.data();
-    pass(own);
-  };
-}
-
 /// Queues a pass of a kernel: `run` is its emulated twin, or its CPU twin as a stand-in.
 template <class Args>
 void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
+  check_members(name, args);
   const Stream inside = twin == Twin::emulated ? stream : Stream();
   queue_pass(
-      twin, [held = hold(name, args), run, inside] { held([&](const Args& own) { run(own, inside); }); }, stream);
+      twin, [args, run, inside] { run(args, inside); }, stream);
 }
 
 }  // namespace amend::test::device
