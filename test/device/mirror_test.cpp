@@ -39,10 +39,10 @@ TEST_CASE("a mirrored gate reads slices and offsets, and adds to what is there")
                  penalty({3}, DType::float32), barrier({3}, DType::float32),
                  grad_gate = random_tensor({70}, DType::float32, 2),
                  grad_logit = random_tensor({70}, DType::float32, 3);
-    const kernels::Gate forward{.kind = kernels::GateKind::scale,
-                                .training = false,
+    const kernels::Gate forward{.kind = kernels::GateKind::hard_concrete,
+                                .training = true,
                                 .temperature = 0.7,
-                                .bound = 3.0,
+                                .bound = 0.5,
                                 .logit = slice_rows(logit, 30, 70),
                                 .segments = {offset.data(), 3},
                                 .gate = slice_rows(gate, 30, 70),
