@@ -27,7 +27,6 @@ struct MessageLayer {
 /// one before.
 struct MessageLayers {
   BlockTable table;
-  MessageLayer layer[kMaxMessageLayers];
   std::int32_t layers = 0;                   // 0 .. kMaxMessageLayers
   TensorView edge;                           // (edges, D)
   TensorView node;                           // (nodes, H)
@@ -37,6 +36,7 @@ struct MessageLayers {
   TensorView projection;                     // (nodes, 4 D): scratch
   TensorView aggregate;                      // (nodes, 2 D): scratch
   Precision precision = Precision::float32;  // of the edges' products
+  MessageLayer layer[kMaxMessageLayers];     // the first `layers` of them
 };
 AMEND_DECLARE_KERNEL(message_layers, MessageLayers)
 

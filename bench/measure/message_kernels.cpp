@@ -64,15 +64,15 @@ struct LayerInputs {
             .precision = precision_of(in, size)};
     for (int k = 0; k < size.messages; ++k)
       args.layer[args.layers++] = {.projection_weight = weight(4 * d, h),
-                       .projection_bias = in.normal({4 * d}, 0.1),
-                       .weight_c = square(in, d),
-                       .weight_g = square(in, d),
-                       .modulation = in.normal({table.network_count, 3 * d}, 0.1, 0.5),
-                       .weight1 = weight(f, read),
-                       .bias1 = in.normal({f}, 0.1),
-                       .weight2 = weight(h, f),
-                       .bias2 = in.normal({h}, 0.1),
-                       .alpha = in.normal({table.network_count, h}, 0.1, 0.5)};
+                                   .projection_bias = in.normal({4 * d}, 0.1),
+                                   .weight_c = square(in, d),
+                                   .weight_g = square(in, d),
+                                   .modulation = in.normal({table.network_count, 3 * d}, 0.1, 0.5),
+                                   .weight1 = weight(f, read),
+                                   .bias1 = in.normal({f}, 0.1),
+                                   .weight2 = weight(h, f),
+                                   .bias2 = in.normal({h}, 0.1),
+                                   .alpha = in.normal({table.network_count, h}, 0.1, 0.5)};
   }
 };
 

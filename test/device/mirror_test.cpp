@@ -82,7 +82,7 @@ TEST_CASE("a mirrored edge_update reads the tables of its batch") {
   });
 }
 
-TEST_CASE("mirrored message_layers read their parameters through an array of the host") {
+TEST_CASE("mirrored message_layers: the addresses in an array among the arguments") {
   compare("message_layers", [](const auto& run) {
     const RandomBatch batch = random_batch({{3, 2, 1}}, Activation::relu, DType::float32, 1);
     const MessageSetup setup(batch.table(), {.d = 16, .h = 12, .layers = 2}, DType::float32);
