@@ -77,7 +77,7 @@ Times measure(Stopwatch& watch, const std::function<void()>& body, const Measure
   for (int run = 0; run < options.warmups; ++run) {
     watch.start();
     body();
-    if (watch.stop() > 1.0) break;  // work as long as that is of pieces, and has warmed up by itself
+    watch.stop();
   }
   std::vector<double> samples;
   double total = 0.0;

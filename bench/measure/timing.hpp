@@ -49,7 +49,7 @@ struct MeasureOptions {
   double seconds = 0.3;  // of runs, after those that are not counted
   int least_runs = 5, most_runs = 1000;
   bool cold = false;  // the cache is flushed before every run
-  int warmups = 1;    // runs that are not counted, fewer when one takes over a second
+  int warmups = 1;    // runs that are not counted
   int calls = 1;      // of the body a run; a time is that of one call
 };
 
