@@ -23,9 +23,9 @@ std::shared_ptr<void> allocate(std::size_t bytes, Device device) {
     return {data, [index = device.index](void* memory) { cuda::release(memory, index); }};
   }
   constexpr std::align_val_t kAligned{kAlignment};
-  void* data = possible ? ::operator new(rounded, kAligned, std::nothrow) : nullptr;
+  void* data = possible ? ::operator new(bytes, kAligned, std::nothrow) : nullptr;
   if (data == nullptr) throw OutOfMemory(bytes, device);
-  std::memset(data, 0, rounded);
+  std::memset(data, 0, bytes);
   allocations.fetch_add(1, std::memory_order_relaxed);
   return {data, [](void* memory) { ::operator delete(memory, kAligned); }};
 }
