@@ -101,6 +101,25 @@ void add_cpu_kernels(Rows& rows, int threads) {
   }
   for (const std::int64_t parameters : {std::int64_t{30'000}, std::int64_t{4'000'000}})
     rows.add("adamw/parameters:" + std::to_string(parameters), adamw_family(parameters), 1, threads);
+  // Products of a row tile in the probe of a 104-32-16-2 network: forward, the error signal, gradients of weights; then
+  // those of a tile of edge states.
+  const ProductSize products[] = {{256, 32, 104, false, true},
+                                  {256, 16, 32, false, true},
+                                  {256, 32, 16},
+                                  {32, 104, 256, true},
+                                  {16, 32, 256, true},
+                                  {240, 16, 16},
+                                  {240, 32, 32},
+                                  {240, 64, 64},
+                                  {240, 128, 128}};
+  for (const ProductSize& size : products)
+    for (const bool library : {false, true})
+      rows.add("product/" + std::to_string(size.m) + "x" + std::to_string(size.n) + "x" + std::to_string(size.k) +
+                   (size.left_transposed    ? "/left"
+                    : size.right_transposed ? "/right"
+                                            : "") +
+                   (library ? "/library" : ""),
+               product_family(size, library), 1, 1);
 }
 
 void add_cpu_edits(Rows& rows, int threads) {

@@ -3,6 +3,7 @@
 
 #include "bench/measure/case_inputs.hpp"
 #include "kernels/adamw.hpp"
+#include "kernels/cpu/gemm.hpp"
 #include "kernels/divergence.hpp"
 #include "kernels/edit_head.hpp"
 #include "kernels/gate.hpp"
@@ -161,6 +162,31 @@ Family adamw_family(std::int64_t parameters) {
                 return finish(in, {args.value, args.average}, [args, stream] { kernels::adamw(args, stream); });
               },
           .cost = [parameters](int) { return adamw_cost(static_cast<double>(parameters)); }};
+}
+
+Family product_family(const ProductSize& size, bool library) {
+  constexpr int kTimes = 64;  // one is over too soon to be timed
+  return {.make =
+              [size, library](DType dtype, int, Stream stream) {
+                auto in = std::make_shared<CaseInputs>(dtype, std::vector<int>{2, 2}, 1, stream);
+                const TensorView a = in->normal({size.m, size.k}), b = in->normal({size.k, size.n}),
+                                 c = in->zeros({size.m, size.n});
+                return finish(in, {c}, [=] {
+                  using kernels::cpu::Trans;
+                  const auto run = library ? kernels::cpu::library_gemm
+                                           : static_cast<decltype(&kernels::cpu::library_gemm)>(kernels::cpu::gemm);
+                  for (int i = 0; i < kTimes; ++i)
+                    run(size.left_transposed ? Trans::yes : Trans::no, size.right_transposed ? Trans::yes : Trans::no,
+                        size.m, size.n, size.k, 1.0f, a.as<float>(), size.left_transposed ? size.m : size.k,
+                        b.as<float>(), size.right_transposed ? size.k : size.n, 0.0f, c.as<float>(), size.n);
+                });
+              },
+          .cost =
+              [size](int) {
+                const double m = size.m, n = size.n, k = size.k;
+                return Cost{4 * kTimes * (m * k + k * n + m * n), kTimes * 2 * m * n * k, "64 products, 2 m n k"};
+              },
+          .comparable = false};
 }
 
 }  // namespace amend::bench

@@ -30,4 +30,12 @@ Family divergence_family(const KernelSize& size);
 Family gate_family(const KernelSize& size);
 Family adamw_family(std::int64_t parameters);
 
+/// A product of the CPU's kernels, of one thread: (m, k) times (k, n), the left factor transposed in memory for the
+/// gradient of a weight, the right one for a linear layer. `library`: by OpenBLAS whatever its size.
+struct ProductSize {
+  int m, n, k;
+  bool left_transposed = false, right_transposed = false;
+};
+Family product_family(const ProductSize& size, bool library);
+
 }  // namespace amend::bench

@@ -74,6 +74,13 @@ void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int
   multiply(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, static_cast<const double*>(nullptr), c, ldc);
 }
 
+void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
+                  const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
+                  std::int64_t ldc) {
+  large(trans_a, trans_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
+        static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+}
+
 void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const float* x, const float* weight,
             const float* bias, float* y) {
   multiply(Trans::no, Trans::yes, rows, out, in, 1.0f, x, in, weight, in, 0.0f, bias, y, out);
