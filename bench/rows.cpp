@@ -18,8 +18,6 @@ using kernels::Precision;
 constexpr int kChunk = 4096;
 
 const std::pair<const char*, int> kWidths[] = {{"a", 64}, {"b", 32}};
-const std::pair<const char*, Precision> kPrecisions[] = {
-    {"float32", Precision::float32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
 
 std::string joined(const std::vector<int>& widths) {
   std::string text;
@@ -80,8 +78,17 @@ class Rows {
   std::vector<RowPlan> rows_;
 };
 
-std::string passes_name(int messages, int passes) {
-  return "edit/D:32/K:" + std::to_string(messages) + "/T:" + std::to_string(passes);
+/// Workload b with and without messages and refinement, and the names of their rows.
+std::vector<std::pair<std::string, Workload>> edits_by_passes() {
+  std::vector<std::pair<std::string, Workload>> edits;
+  for (const int messages : {0, 1, 4})
+    for (const int passes : {1, 3}) {
+      Workload of = workload("b");
+      of.messages = messages;
+      of.passes = passes;
+      edits.emplace_back("edit/D:32/K:" + std::to_string(messages) + "/T:" + std::to_string(passes), of);
+    }
+  return edits;
 }
 
 void add_cpu_kernels(Rows& rows, int threads) {
@@ -123,14 +130,8 @@ void add_cpu_kernels(Rows& rows, int threads) {
 }
 
 void add_cpu_edits(Rows& rows, int threads) {
-  for (const int messages : {0, 1, 4})
-    for (const int passes : {1, 3}) {
-      Workload of = workload("b");
-      of.messages = messages;
-      of.passes = passes;
-      for (const int networks : {1, 64})
-        rows.add(passes_name(messages, passes), edit_family(of, EditFrom::host), networks, threads);
-    }
+  for (const auto& [edit_name, of] : edits_by_passes())
+    for (const int networks : {1, 64}) rows.add(edit_name, edit_family(of, EditFrom::host), networks, threads);
   for (const char* name : {"a", "b"}) {
     const Workload of = workload(name);
     const std::string suffix = std::string("/") + name;
@@ -157,10 +158,10 @@ void add_device_kernels(Rows& rows, int threads) {
   };
   for (const auto& [label, width] : kWidths) {
     const std::string of = "/" + std::string(label);
-    for (const auto& [word, precision] : kPrecisions) {
+    for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
       const KernelSize size{.d = width, .h = width, .precision = precision};
-      sizes("edge_update_forward" + of + "/" + word, edge_update_forward_family(size));
-      sizes("edge_update_backward" + of + "/" + word, edge_update_backward_family(size));
+      sizes("edge_update_forward" + of + "/" + to_string(precision), edge_update_forward_family(size));
+      sizes("edge_update_backward" + of + "/" + to_string(precision), edge_update_backward_family(size));
     }
     const KernelSize size{.d = width, .h = width};
     sizes("edit_head" + of, edit_head_family(size));
@@ -177,20 +178,19 @@ void add_device_layers(Rows& rows, int threads) {
   struct Fit {
     std::vector<int> widths;
     int d;
-    const char* word;
     Precision precision;
   };
-  const Fit fits[] = {{{48, 8, 8, 2}, 64, "float32", Precision::float32},
-                      {{104, 8, 8, 2}, 64, "bf16", Precision::bf16},
-                      {{104, 8, 8, 2}, 32, "float32", Precision::float32},
-                      {{104, 16, 8, 2}, 32, "bf16", Precision::bf16},
-                      {{104, 32, 16, 2}, 32, "bf16", Precision::bf16}};
+  const Fit fits[] = {{{48, 8, 8, 2}, 64, Precision::float32},
+                      {{104, 8, 8, 2}, 64, Precision::bf16},
+                      {{104, 8, 8, 2}, 32, Precision::float32},
+                      {{104, 16, 8, 2}, 32, Precision::bf16},
+                      {{104, 32, 16, 2}, 32, Precision::bf16}};
   for (const Fit& fit : fits)
     for (const int layers : {1, 4}) {
       const KernelSize size{
           .widths = fit.widths, .d = fit.d, .h = fit.d, .precision = fit.precision, .messages = layers};
       const std::string of = "/widths:" + joined(fit.widths) + "/D:" + std::to_string(fit.d) +
-                             "/K:" + std::to_string(layers) + "/" + fit.word;
+                             "/K:" + std::to_string(layers) + "/" + to_string(fit.precision);
       for (const int networks : {1, 128, 4096}) {
         rows.add("message_layers" + of, message_layers_family(size), networks, threads);
         rows.add("layer_by_layer" + of, layer_by_layer_family(size), networks, threads);
@@ -199,14 +199,10 @@ void add_device_layers(Rows& rows, int threads) {
 }
 
 void add_device_edits(Rows& rows, int threads) {
-  for (const int messages : {0, 1, 4})
-    for (const int passes : {1, 3}) {
-      Workload of = workload("b");
-      of.messages = messages;
-      of.passes = passes;
-      const Family family = edit_family(of, EditFrom::device);
-      for (const int networks : {1, 64, 1024}) rows.add(passes_name(messages, passes), family, networks, threads);
-    }
+  for (const auto& [edit_name, of] : edits_by_passes()) {
+    const Family family = edit_family(of, EditFrom::device);
+    for (const int networks : {1, 64, 1024}) rows.add(edit_name, family, networks, threads);
+  }
   for (const char* name : {"a", "b"}) {
     const Workload of = workload(name);
     const std::string suffix = std::string("/") + name;

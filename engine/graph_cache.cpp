@@ -42,11 +42,18 @@ const std::vector<TensorView>& GraphCache::run(const Key& key, Stream stream, co
 }
 
 void GraphCache::capture(Entry& entry, Stream stream, const Work& work) {
+  entry.warm = false;  // unless it succeeds
+  entry.graph = capture_graph(
+      stream, [&] { entry.results = work(); }, &entry.kernels);
+  entry.warm = true;
+  entry.scratch = cuda::scratch_generation(stream);
+}
+
+void* capture_graph(Stream stream, const std::function<void()>& work, int* kernels) {
   cuda::begin_capture(stream);
   try {
-    entry.results = work();
+    work();
   } catch (...) {
-    entry.warm = false;
     try {
       cuda::destroy_graph(cuda::end_capture(stream));
     } catch (const Error&) {
@@ -54,8 +61,7 @@ void GraphCache::capture(Entry& entry, Stream stream, const Work& work) {
     }
     throw;
   }
-  entry.graph = cuda::end_capture(stream, &entry.kernels);
-  entry.scratch = cuda::scratch_generation(stream);
+  return cuda::end_capture(stream, kernels);
 }
 
 }  // namespace amend

@@ -47,4 +47,8 @@ class GraphCache {
   int kernels_ = 0;
 };
 
+/// Records what `work` puts on the stream and does not do it. Returns the graph, for cuda::launch_graph, and how many
+/// launches of kernels it has. The caller destroys it (cuda::destroy_graph).
+void* capture_graph(Stream stream, const std::function<void()>& work, int* kernels);
+
 }  // namespace amend

@@ -11,7 +11,7 @@ namespace amend::bench {
 
 namespace {
 
-/// Networks a thread takes at a time, as in BatchEditor.
+/// Networks a thread takes at a time, as in training.
 constexpr int kNetworks = 4;
 
 }  // namespace

@@ -128,6 +128,7 @@ void Editor::embed(Context& c) const {
 }
 
 void Editor::exchange_messages(Context& c) const {
+  if (message_.empty()) return;
   // Modulation and step sizes start from constants; what the condition adds starts at zero.
   const std::int64_t d = shape_.edge_width, h = shape_.node_width;
   const auto modulations = [&](const MessageIndex& m) {
@@ -163,7 +164,7 @@ void Editor::exchange_messages(Context& c) const {
                                        .weight2 = value(m.second.weight),
                                        .bias2 = value(m.second.bias),
                                        .alpha = alphas(m).value()};
-    if (layers.layers > 0) kernels::message_layers(layers, c.tape.stream());
+    kernels::message_layers(layers, c.tape.stream());
     return;
   }
   for (const MessageIndex& m : message_) {

@@ -56,4 +56,10 @@ TEST_CASE("an edited population has the same bytes for any batch and number of t
     CHECK((read_bytes(folder / (other + "/networks.safetensors")) == networks));
     CHECK((read_bytes(folder / (other + "/manifest.json")) == manifest));
   }
+  const CommandRun rounded = amend_command({"edit", path("pop"), "--editor", path("editor.safetensors"), "--condition",
+                                            "pruning=0.5,data_minimisation=0.3,equalised_odds=0.5", "--precision",
+                                            "bf16", "--out", path("rounded")});
+  REQUIRE(rounded.code == kSuccess);
+  CHECK((read_bytes(folder / "rounded/networks.safetensors") != networks));
+  CHECK(read_bytes(folder / "rounded/manifest.json").find("\"bf16\"") != std::string::npos);
 }

@@ -123,16 +123,17 @@ TEST_CASE("cuda edge_update in all widths") {
   for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::bf16);
 }
 
-TEST_CASE("cuda edge_update of states that are stored as bf16") {
-  const std::int64_t d = GENERATE(16, 64);
-  const RandomBatch batch = random_batch({{17, 1}}, Activation::relu, DType::float32, 5);
-  const kernels::BlockTable& table = batch.table();
-  const Tensor edge = random_tensor({table.edge_count, d}, DType::bfloat16, 1),
-               projection = random_tensor({table.node_count, 4 * d}, DType::float32, 2),
-               weight = random_tensor({2 * d, d}, DType::float32, 3, 2.0 / std::sqrt(static_cast<double>(d))),
-               modulation = random_tensor({table.network_count, 3 * d}, DType::float32, 5, 0.5, 0.7);
-  compare_twins("edge_update_bf16", [&](Twin twin) -> std::vector<Tensor> {
-    const Tensor edge_out = unset(edge.view().shape, DType::bfloat16),
+/// edge_out and aggregate of a forward pass alone.
+struct Forward {
+  const RandomBatch& batch;
+  std::int64_t d;
+  kernels::Precision precision;
+
+  std::vector<Tensor> operator()(Twin twin, const Tensor& edge, const Tensor& edge_out) const {
+    const kernels::BlockTable& table = batch.table();
+    const Tensor projection = random_tensor({table.node_count, 4 * d}, DType::float32, 2),
+                 weight = random_tensor({2 * d, d}, DType::float32, 3, 2.0 / std::sqrt(static_cast<double>(d))),
+                 modulation = random_tensor({table.network_count, 3 * d}, DType::float32, 5, 0.5, 0.7),
                  aggregate = unset({table.node_count, 2 * d}, DType::float32);
     twins::edge_update_forward(twin, {.table = table,
                                       .edge = edge,
@@ -142,35 +143,28 @@ TEST_CASE("cuda edge_update of states that are stored as bf16") {
                                       .modulation = modulation,
                                       .edge_out = edge_out,
                                       .aggregate = aggregate,
-                                      .precision = kernels::Precision::bf16});
+                                      .precision = precision});
     return {edge_out, aggregate};
-  });
+  }
+};
+
+TEST_CASE("cuda edge_update of states that are stored as bf16") {
+  const std::int64_t d = GENERATE(16, 64);
+  const RandomBatch batch = random_batch({{17, 1}}, Activation::relu, DType::float32, 5);
+  const Tensor edge = random_tensor({batch.table().edge_count, d}, DType::bfloat16, 1);
+  const Forward forward{batch, d, kernels::Precision::bf16};
+  compare_twins("edge_update_bf16",
+                [&](Twin twin) { return forward(twin, edge, unset(edge.view().shape, DType::bfloat16)); });
 }
 
 TEST_CASE("cuda edge_update in place of its states") {
   const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::bf16);
-  const std::int64_t d = 16;
   const RandomBatch batch = random_batch({{5, 19, 2}}, Activation::relu, DType::float32, 6);
-  const kernels::BlockTable& table = batch.table();
-  const Tensor edge = random_tensor({table.edge_count, d}, DType::float32, 1),
-               projection = random_tensor({table.node_count, 4 * d}, DType::float32, 2),
-               weight = random_tensor({2 * d, d}, DType::float32, 3, 0.5),
-               modulation = random_tensor({table.network_count, 3 * d}, DType::float32, 5, 0.5, 0.7);
-  const auto run = [&](const Tensor& states, const Tensor& edge_out) {
-    const Tensor aggregate = unset({table.node_count, 2 * d}, DType::float32);
-    twins::edge_update_forward(Twin::cuda, {.table = table,
-                                            .edge = states,
-                                            .projection = projection,
-                                            .weight_c = slice_rows(weight, 0, d),
-                                            .weight_g = slice_rows(weight, d, d),
-                                            .modulation = modulation,
-                                            .edge_out = edge_out,
-                                            .aggregate = aggregate,
-                                            .precision = precision});
-    return std::vector<Tensor>{edge_out, aggregate};
-  };
-  const Tensor states = convert(edge, DType::float32);
-  const std::vector<Tensor> apart = run(edge, unset(edge.view().shape, DType::float32)), in_place = run(states, states);
+  const Tensor edge = random_tensor({batch.table().edge_count, 16}, DType::float32, 1),
+               states = convert(edge, DType::float32);
+  const Forward forward{batch, 16, precision};
+  const std::vector<Tensor> apart = forward(Twin::cuda, edge, unset(edge.view().shape, DType::float32)),
+                            in_place = forward(Twin::cuda, states, states);
   CHECK(same_bits(in_place[0], apart[0]));
   CHECK(same_bits(in_place[1], apart[1]));
 }

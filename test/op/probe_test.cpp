@@ -194,6 +194,17 @@ TEST_CASE("probe: its gradient is the tape's") {
   CHECK(test::same_bits(reshape(got.output[6], grad_bias.view().shape), grad_bias));
 }
 
+TEST_CASE("probe: rows that change in place change its statistics") {
+  const RandomBatch batch = test::random_batch({{7, 4, 2}}, Activation::tanh, DType::float64, 3);
+  const Tensor grad({1, 1, 20, 2}, DType::float64), x = test::random_tensor({20, 7}, DType::float64, 1);
+  (void)probe(batch, x, 20, grad);
+  x.as<double>()[19 * 7 + 5] += 3.0;
+  const Probed got = probe(batch, x, 20, grad);
+  double mean = 0.0;
+  for (int r = 0; r < 20; ++r) mean += x.as<double>()[r * 7 + 5] / 20;
+  CHECK(test::values(got.output[2])[5] == Approx(mean));
+}
+
 TEST_CASE("probe: same bits alone, in a batch of mixed shapes and for any number of threads") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const int classes = GENERATE(2, 3);

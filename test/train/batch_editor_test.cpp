@@ -113,6 +113,15 @@ TEST_CASE("an edit in tf32 or bf16 is near that in float32, in its own bits") {
     BatchEditor editor(trained, dataset);
     return editor.edit(pointers_to(networks), test::spread_lambda(trained, networks.size()));
   };
+  // Training multiplies so too.
+  const auto loss = [&](kernels::Precision precision) {
+    trained.editor->set_precision(precision);
+    return test::run_editor(trained, dataset, networks, test::spread_lambda(trained, networks.size()),
+                            {.training = true, .gradients = true})
+        .loss;
+  };
+  CHECK(loss(kernels::Precision::bf16) != loss(kernels::Precision::float32));
+  CHECK(loss(kernels::Precision::bf16) == Approx(loss(kernels::Precision::float32)).epsilon(2e-3));
   const auto exact = edit(kernels::Precision::float32);
   for (const auto precision : {kernels::Precision::tf32, kernels::Precision::bf16}) {
     const double bound = precision == kernels::Precision::tf32 ? 2e-4 : 2e-3;

@@ -7,6 +7,8 @@
 
 #include "bench/measure/timing.hpp"
 #include "engine/cuda/check.hpp"
+#include "engine/cuda/runtime.hpp"
+#include "engine/graph_cache.hpp"
 
 namespace amend::bench {
 
@@ -25,6 +27,7 @@ class EventClock final : public Stopwatch {
  public:
   EventClock(Stream stream, Launches launches)
       : index_(stream.device().index),
+        on_(stream),
         stream_(static_cast<cudaStream_t>(stream.handle())),
         spell_(launches == Launches::hidden ? 5e-5 : 0.0) {
     AMEND_CUDA_CHECK(cudaSetDevice(index_));
@@ -70,35 +73,16 @@ class EventClock final : public Stopwatch {
     AMEND_CUDA_CHECK(cudaMemsetAsync(buffer_, value_, bytes_, stream_));
   }
 
-  /// Captured, not run: the kernel nodes of the graph.
+  /// Captured, not run.
   int launches(const std::function<void()>& body) override {
-    AMEND_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
-    cudaGraph_t graph = nullptr;
-    try {
-      body();
-    } catch (...) {
-      (void)cudaStreamEndCapture(stream_, &graph);
-      (void)cudaGraphDestroy(graph);
-      (void)cudaGetLastError();
-      throw;
-    }
-    AMEND_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
-    std::size_t count = 0;
-    AMEND_CUDA_CHECK(cudaGraphGetNodes(graph, nullptr, &count));
-    std::vector<cudaGraphNode_t> nodes(count);
-    if (count > 0) AMEND_CUDA_CHECK(cudaGraphGetNodes(graph, nodes.data(), &count));
     int kernels = 0;
-    for (const cudaGraphNode_t node : nodes) {
-      cudaGraphNodeType type{};
-      AMEND_CUDA_CHECK(cudaGraphNodeGetType(node, &type));
-      kernels += type == cudaGraphNodeTypeKernel;
-    }
-    AMEND_CUDA_CHECK(cudaGraphDestroy(graph));
+    cuda::destroy_graph(capture_graph(on_, body, &kernels));
     return kernels;
   }
 
  private:
   int index_;
+  Stream on_;
   cudaStream_t stream_;
   cudaEvent_t start_ = nullptr, stop_ = nullptr;
   double spell_, cycles_a_second_ = 0.0;

@@ -98,7 +98,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   T* scaled = grad + kBackwardEdges * width;  // alpha times the gradient of the states
   T* states = scaled + kBackwardEdges * width;
   T* zeros = states + kBackwardEdges * width;
-  T inverse[kBackwardEdges], mean[kBackwardEdges], tilt[kBackwardEdges];
+  T inverse[kBackwardEdges], mean[kBackwardEdges], slope[kBackwardEdges];
   for (std::int64_t i = 0; i < width; ++i) zeros[i] = T(0);
   T *grad_gamma = g.grad_modulation, *grad_beta = grad_gamma + d;
   const T share = T(1) / static_cast<T>(d);
@@ -146,7 +146,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
         dot += grad_normal * n;
       });
       mean[k] = lane_sum<T>(sum) * share;
-      tilt[k] = lane_sum<T>(dot) * share;
+      slope[k] = lane_sum<T>(dot) * share;
     }
     at = start;
     for (std::int64_t k = 0; k < edges; ++k, at.next()) {
@@ -154,9 +154,9 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
       T* gz = grad + k * width;
       T* grad_u = g.grad_target + at.row * 4 * d;
       T* grad_v = g.grad_column + at.col * 2 * d;
-      const Vector<T> scale = broadcast(inverse[k]), centre = broadcast(mean[k]), slope = broadcast(tilt[k]);
+      const Vector<T> scale = broadcast(inverse[k]), centre = broadcast(mean[k]), tilt = broadcast(slope[k]);
       for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
-        const Vector<T> z = (load(gz + i) - centre - load(x + i) * slope) * scale;
+        const Vector<T> z = (load(gz + i) - centre - load(x + i) * tilt) * scale;
         store(gz + i, z);
         store(grad_u + i, load(grad_u + i, lanes) + z, lanes);
         store(grad_v + i, load(grad_v + i, lanes) + z, lanes);

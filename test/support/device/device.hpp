@@ -35,18 +35,13 @@ enum class Twin { emulated, stand_in };
 void check_arguments(const char* name, const void* args, std::size_t bytes);
 void queue_pass(Twin twin, std::function<void()> pass, Stream stream);
 
+/// Queues a pass of a kernel: `run` is its emulated twin, or its CPU twin as a stand-in.
 template <class Args>
-void check_members(const char* name, const Args& args) {
+void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
   static_assert(std::is_trivially_copyable_v<Args>, "launches take their arguments by value");
   Args members = args;
   __builtin_clear_padding(&members);  // it may hold what was there before: part of an address, say
   check_arguments(name, &members, sizeof members);
-}
-
-/// Queues a pass of a kernel: `run` is its emulated twin, or its CPU twin as a stand-in.
-template <class Args>
-void queue_kernel(const char* name, Twin twin, void (*run)(const Args&, Stream), const Args& args, Stream stream) {
-  check_members(name, args);
   const Stream inside = twin == Twin::emulated ? stream : Stream();
   queue_pass(
       twin, [args, run, inside] { run(args, inside); }, stream);
