@@ -1,6 +1,7 @@
 #include "metanet/train/row_sampler.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/copy.hpp"
 #include "kernels/gather.hpp"
@@ -36,6 +37,19 @@ RowSampler::RowSampler(const Dataset& dataset, const Rows& rows, const std::vect
   }
 }
 
+void RowSampler::weigh(std::span<const double> weight) {
+  check(static_cast<std::int64_t>(weight.size()) == rows(), "row_sampler", "expected ", rows(), " weights, got ",
+        weight.size());
+  double sum = 0.0;
+  cumulative_.clear();
+  for (const double w : weight) {
+    check(std::isfinite(w) && w >= 0.0, "row_sampler", "expected finite weights >= 0, got ", w);
+    cumulative_.push_back(sum += w);
+  }
+  check(std::isfinite(sum) && sum > 0.0, "row_sampler", "expected weights with a positive finite sum, got ", sum);
+  for (double& end : cumulative_) end /= sum;
+}
+
 RowDraw RowSampler::plan(Arena& arena, std::int64_t random_rows, std::int64_t cell_rows, const RandomStream& random,
                          DType dtype) const {
   RowDraw draw;
@@ -45,9 +59,18 @@ RowDraw RowSampler::plan(Arena& arena, std::int64_t random_rows, std::int64_t ce
   batch.groups = groups_;
   const Arena::Staged index = arena.stage({total}, DType::int32);
   draw.index = index.device;
+  draw.host_index = index.host;
   std::int32_t* row = index.host.as<std::int32_t>();
-  for (std::int64_t i = 0; i < random_rows; ++i)
-    row[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(rows())));
+  for (std::int64_t i = 0; i < random_rows; ++i) {
+    const auto at = static_cast<std::uint64_t>(i);
+    if (cumulative_.empty()) {
+      row[i] = static_cast<std::int32_t>(random.below(at, static_cast<std::uint32_t>(rows())));
+    } else {
+      // The first row whose weights so far exceed u: never one of weight 0.
+      const auto found = std::upper_bound(cumulative_.begin(), cumulative_.end() - 1, double{random.uniform(at)});
+      row[i] = static_cast<std::int32_t>(found - cumulative_.begin());
+    }
+  }
   batch.x = {nullptr, {total, input_.view().extent(1)}, dtype, arena.device()};
   if (groups_ == 0) return draw;
 

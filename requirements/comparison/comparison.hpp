@@ -12,13 +12,13 @@ namespace amend {
 
 /// What a method asks for beside the network and the probe's rows; decides which methods are held against each other.
 enum class MethodKind : std::uint8_t {
-  editor,       // one or a few forward passes of an editor
-  polished,     // an edit, then a few steps of fine-tuning with its zeros fixed
-  one_shot,     // no training: scores, thresholds on weights or features, folding
-  canonical,    // one good edited network stands in for everybody
-  fine_tuned,   // gradient steps for every network
-  retrained,    // from scratch for every network
-  attribute,    // needs the sensitive attribute of every person when deployed
+  editor,      // one or a few forward passes of an editor
+  polished,    // an edit, then a few steps of fine-tuning with its zeros fixed
+  one_shot,    // no training: scores, thresholds on weights or features, folding
+  canonical,   // one good edited network stands in for everybody
+  fine_tuned,  // gradient steps for every network
+  retrained,   // from scratch for every network
+  attribute,   // needs the sensitive attribute of every person when deployed
 };
 
 std::string to_string(MethodKind kind);
@@ -32,8 +32,8 @@ struct ComparedNetwork {
 
 /// A method at one setting, over all held-out networks.
 struct ComparedPoint {
-  std::string setting;           // `strength 0.5`, `10% of the weights`
-  double seconds = 0.0;          // per network: the batch's time divided by its networks
+  std::string setting;                   // `strength 0.5`, `10% of the weights`
+  double seconds = 0.0;                  // per network: the batch's time divided by its networks
   std::vector<ComparedNetwork> network;  // as ComparisonTable::network
 };
 
@@ -46,31 +46,31 @@ struct ComparedMean {
 /// Hypervolume of a network's front: the share of the rectangle between (0, 0) and the unedited network's requirement
 /// and the loss of a network that ignores its input which the front dominates. 1 is perfect, 0 useless.
 struct ComparedVolume {
-  std::vector<double> network;    // as ComparisonTable::network
-  ComparedMean volume;            // over the networks
-  ComparedMean editor_lead;       // of the table's first method over this one, paired over networks
-  double editor_wins = 0.0;       // share of the networks where the first method's volume is larger
+  std::vector<double> network;  // as ComparisonTable::network
+  ComparedMean volume;          // over the networks
+  ComparedMean editor_lead;     // of the table's first method over this one, paired over networks
+  double editor_wins = 0.0;     // share of the networks where the first method's volume is larger
 };
 
 struct ComparedMethod {
-  std::string name;         // as in a configuration: `obd_fold`
-  std::string title;        // `OBD + fold, 3 epochs`
+  std::string name;   // as in a configuration: `obd_fold`
+  std::string title;  // `OBD + fold, 3 epochs`
   MethodKind kind = MethodKind::one_shot;
-  std::string tuned;        // what was chosen for it on validation networks: `learning rate 0.003`; may be empty
-  std::vector<ComparedPoint> points;  // from the mildest to the strongest setting
+  std::string tuned;  // what was chosen for it on validation networks: `learning rate 0.003`; may be empty
+  std::vector<ComparedPoint> points;                // from the mildest to the strongest setting
   std::optional<ComparedVolume> divergence_volume;  // absent: a method without divergence
   ComparedVolume accuracy_volume;
 };
 
 /// All methods for one requirement on the same held-out networks and audit rows. The first method is the editor.
 struct ComparisonTable {
-  std::string requirement;  // `pruning`
-  std::string axis;         // what ComparedNetwork::requirement is: `share of weights that are not zero`
-  bool logarithmic = false;  // how the axis is best drawn
-  std::string networks;     // which: `held-out`, `held-out, shapes not in training`, `shift: education`
-  std::vector<std::string> network;      // names
-  std::vector<double> unedited;          // (networks): ComparedNetwork::requirement of the originals
-  std::vector<double> accuracy;          // (networks): of the originals, 0 to 1
+  std::string requirement;           // `pruning`
+  std::string axis;                  // what ComparedNetwork::requirement is: `share of weights that are not zero`
+  bool logarithmic = false;          // how the axis is best drawn
+  std::string networks;              // which: `held-out`, `held-out, shapes not in training`, `shift: education`
+  std::vector<std::string> network;  // names
+  std::vector<double> unedited;      // (networks): ComparedNetwork::requirement of the originals
+  std::vector<double> accuracy;      // (networks): of the originals, 0 to 1
   std::vector<double> constant_divergence;  // (networks): of a network that always gives the original's mean prediction
   std::vector<double> constant_drop;        // (networks): points lost by always giving the most frequent class
   std::vector<ComparedMethod> methods;
@@ -78,7 +78,7 @@ struct ComparisonTable {
 
 /// What `amend compare` found.
 struct Comparison {
-  std::string title;    // of the configuration
+  std::string title;  // of the configuration
   std::string dataset;
   std::int64_t rows = 0;  // of the audit split
   std::string version, hardware, command;

@@ -107,5 +107,22 @@ TEST_CASE("a group without rows of a label is an error that names both") {
              Catch::Contains("fairness needs two classes, `numbered` has 3"));
 }
 
+TEST_CASE("weighted rows come as often as they weigh") {
+  const Dataset dataset = numbered({0, 1, 0, 1, 0, 1}, {0, 0, 0, 1, 1, 1});
+  RowSampler sampler(dataset, dataset.editor_train, {});
+  sampler.weigh(std::vector<double>{0.0, 3.0, 0.0, 1.0, 4.0, 0.0});
+  Arena arena;
+  const RowBatch batch = sampler.draw(arena, 8000, 0, RandomStream(1, 2), DType::float32);
+  std::map<float, int> seen;
+  for (std::int64_t r = 0; r < 8000; ++r) ++seen[batch.x.as<float>()[r]];
+  CHECK(seen.size() == 3);
+  CHECK(seen[1.0f] == Approx(3000).margin(150));
+  CHECK(seen[3.0f] == Approx(1000).margin(150));
+  CHECK(seen[4.0f] == Approx(4000).margin(150));
+  CHECK_THROWS_WITH(sampler.weigh(std::vector<double>{1.0}), Catch::Contains("expected 6 weights, got 1"));
+  CHECK_THROWS_WITH(sampler.weigh(std::vector<double>(6, 0.0)), Catch::Contains("positive finite sum"));
+  CHECK_THROWS_WITH(sampler.weigh(std::vector<double>{1, 1, 1, 1, 1, -1}), Catch::Contains("weights >= 0, got -1"));
+}
+
 }  // namespace
 }  // namespace amend
