@@ -83,6 +83,13 @@ std::vector<float> spread_rows(const Rows& rows, int inputs, std::int64_t limit)
   return result;
 }
 
+std::vector<std::int32_t> spread_labels(const Rows& rows, std::int64_t limit) {
+  const std::int64_t count = std::min(rows.count, limit);
+  std::vector<std::int32_t> result;
+  for (std::int64_t i = 0; i < count; ++i) result.push_back(rows.label[static_cast<std::size_t>(i * rows.count / count)]);
+  return result;
+}
+
 std::vector<NetworkProbe> probe_networks(std::span<const SubjectNetwork* const> networks, std::span<const float> input,
                                          std::span<const Feature> features) {
   std::vector<NetworkProbe> probes;

@@ -20,6 +20,8 @@ inline constexpr std::int64_t kProbeRows = 1000;
 
 /// At most `limit` rows spread evenly over all of them: (result rows, inputs).
 std::vector<float> spread_rows(const Rows& rows, int inputs, std::int64_t limit = kProbeRows);
+/// The labels of the same rows.
+std::vector<std::int32_t> spread_labels(const Rows& rows, std::int64_t limit = kProbeRows);
 
 /// Probes networks of any shapes on the same rows, in chunks that bound memory. input (rows, inputs); `features` must
 /// cover the inputs in order, or be empty (then feature_saliency is). Throws Error otherwise.

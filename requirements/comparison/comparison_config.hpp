@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace amend {
+
+/// An editor of a comparison and how it is called there.
+struct ComparedEditor {
+  std::string title;
+  std::filesystem::path file;
+};
+
+/// What is compared for one requirement.
+struct ComparisonTableConfig {
+  std::string requirement;
+  std::vector<ComparedEditor> editors;  // the first is the one that baselines are held against
+  int strengths = 10;                   // settings of editors, and of methods that are set by a lambda
+  std::vector<double> budgets;          // of methods that are told what to keep: shares, or numbers of features
+  std::vector<std::string> baselines;   // names, see `baseline_names`; empty: all for the requirement
+};
+
+/// What `amend compare` does; docs/comparison.md describes the keys.
+struct ComparisonConfig {
+  std::filesystem::path file;
+  std::string title;
+  std::filesystem::path population;
+  std::filesystem::path data;  // description; empty: the one of the editors
+  int networks = 0;            // most held-out networks; 0: all
+  std::uint64_t seed = 1;
+  std::vector<ComparisonTableConfig> tables;
+
+  std::vector<double> fine_tuning_epochs{1.0, 3.0};
+  std::int64_t fine_tuning_rows = 128;  // a step
+  std::vector<double> learning_rates{1e-3, 3e-3, 1e-2};
+  int tuning_networks = 16;  // validation networks that learning rates are chosen on
+  double retraining_epochs = 10.0;
+  std::vector<std::int64_t> polish{12};  // steps
+  int canonical_candidates = 40;         // edits of training networks
+};
+
+/// Reads and validates a configuration. Relative paths of population and editors count from `folder`, that of the data
+/// from the file's folder. Throws InputError that names file and key.
+ComparisonConfig load_comparison_config(const std::filesystem::path& file, const std::filesystem::path& folder);
+/// The same from text; `name` stands for the file.
+ComparisonConfig parse_comparison_config(const std::string& text, const std::string& name,
+                                         const std::filesystem::path& folder);
+
+}  // namespace amend

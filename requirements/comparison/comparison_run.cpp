@@ -1,0 +1,250 @@
+#include "requirements/comparison/comparison_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "engine/device_facts.hpp"
+#include "engine/error.hpp"
+#include "metanet/data/population.hpp"
+#include "requirements/baseline/network_probe.hpp"
+#include "requirements/comparison/contender.hpp"
+#include "requirements/comparison/editor_contenders.hpp"
+#include "requirements/comparison/fairness_contenders.hpp"
+#include "requirements/comparison/feature_contenders.hpp"
+#include "requirements/comparison/front.hpp"
+#include "requirements/comparison/pruning_contenders.hpp"
+#include "requirements/metric/interval.hpp"
+
+namespace amend {
+namespace {
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+ComparedMean mean_over_networks(const std::vector<double>& values, std::uint64_t seed) {
+  return {mean(values), bootstrap_intervals(values, 1, seed).front()};
+}
+
+/// The front of one network: its unedited self, and the method at every setting.
+double volume_of(const ComparisonTable& table, const ComparedMethod& method, std::size_t network, bool divergence) {
+  const double unedited = table.unedited[network];
+  if (unedited <= 0.0) return 1.0;  // nothing is left to be done
+  std::vector<FrontPoint> points{{unedited, 0.0}};
+  for (const ComparedPoint& point : method.points) {
+    const ComparedNetwork& measured = point.network[network];
+    points.push_back({measured.requirement, divergence ? *measured.divergence : measured.accuracy_drop});
+  }
+  return hypervolume(points, {unedited, divergence ? table.constant_divergence[network] : table.useless_drop});
+}
+
+ComparedVolume volumes(const ComparisonTable& table, const ComparedMethod& method, bool divergence,
+                       std::uint64_t seed) {
+  ComparedVolume result;
+  for (std::size_t n = 0; n < table.network.size(); ++n)
+    result.network.push_back(volume_of(table, method, n, divergence));
+  result.volume = mean_over_networks(result.network, seed);
+  return result;
+}
+
+void compare_volumes(const ComparedVolume& first, ComparedVolume& other, std::uint64_t seed) {
+  std::vector<double> lead;
+  std::size_t wins = 0;
+  for (std::size_t n = 0; n < first.network.size(); ++n) {
+    lead.push_back(first.network[n] - other.network[n]);
+    wins += lead.back() > 0.0;
+  }
+  other.editor_lead = mean_over_networks(lead, seed);
+  other.editor_wins = static_cast<double>(wins) / static_cast<double>(lead.size());
+}
+
+bool has_divergence(const ComparedMethod& method) {
+  return std::all_of(method.points.begin(), method.points.end(), [](const ComparedPoint& point) {
+    return std::all_of(point.network.begin(), point.network.end(),
+                       [](const ComparedNetwork& network) { return network.divergence.has_value(); });
+  });
+}
+
+void add_volumes(ComparisonTable& table, std::uint64_t seed) {
+  for (ComparedMethod& method : table.methods) {
+    method.accuracy_volume = volumes(table, method, false, seed);
+    if (has_divergence(method)) method.divergence_volume = volumes(table, method, true, seed);
+  }
+  const ComparedMethod first = table.methods.front();
+  for (ComparedMethod& method : table.methods) {
+    compare_volumes(first.accuracy_volume, method.accuracy_volume, seed);
+    if (method.divergence_volume) compare_volumes(*first.divergence_volume, *method.divergence_volume, seed);
+  }
+}
+
+class Run {
+ public:
+  Run(const ComparisonConfig& config, const ComparisonProgress& progress) : config_(config), progress_(progress) {}
+
+  Comparison run() {
+    population_ = load_population(config_.population);
+    load_data();
+    std::set<std::vector<int>> seen;
+    for (const int index : networks_of(population_, PopulationSplit::train)) {
+      training_.push_back(&population_.networks[static_cast<std::size_t>(index)]);
+      seen.insert(training_.back()->widths);
+    }
+    for (const int index : networks_of(population_, PopulationSplit::validation))
+      tuning_.push_back(&population_.networks[static_cast<std::size_t>(index)]);
+    std::map<bool, Networks> held_out;  // true: of a shape that no training network has
+    for (const int index : networks_of(population_, PopulationSplit::test)) {
+      const SubjectNetwork* network = &population_.networks[static_cast<std::size_t>(index)];
+      Networks& list = held_out[!seen.contains(network->widths)];
+      if (config_.networks == 0 || list.size() < static_cast<std::size_t>(config_.networks)) list.push_back(network);
+    }
+    if (held_out.empty()) fail_input(config_.population.string(), "has no networks in the test split");
+    if (tuning_.empty()) fail_input(config_.population.string(), "has no networks in the validation split");
+    training_.resize(std::min(training_.size(), static_cast<std::size_t>(config_.canonical_candidates)));
+    tuning_.resize(std::min(tuning_.size(), static_cast<std::size_t>(config_.tuning_networks)));
+
+    Comparison comparison{.title = config_.title,
+                          .dataset = dataset_.name,
+                          .rows = dataset_.audit.count,
+                          .version = {},
+                          .hardware = {},
+                          .command = {},
+                          .tables = {}};
+    for (const ComparisonTableConfig& table : config_.tables)
+      for (const auto& [novel, networks] : held_out) comparison.tables.push_back(measure(table, networks, novel));
+    return comparison;
+  }
+
+ private:
+  void load_data() {
+    const TrainedEditor first =
+        load_editor(config_.tables.front().editors.front().file, make_requirements, Device::cpu());
+    dataset_ = load_dataset(config_.data.empty() ? first.dataset_source : config_.data);
+    if (population_.dataset_fingerprint != dataset_.fingerprint)
+      fail_input(config_.population.string(), "expected networks on `", dataset_.name, "` as the editors edit, its own are on `",
+                 population_.dataset_name, "`");
+    if (dataset_.audit.count == 0 || dataset_.validation.count == 0)
+      fail_input(dataset_.source.string(), "a comparison needs audit and validation rows, `", dataset_.name, "` has ",
+                 dataset_.audit.count, " and ", dataset_.validation.count);
+  }
+
+  ComparisonTable measure(const ComparisonTableConfig& table_config, const Networks& networks, bool novel) {
+    ContenderData data{.dataset = &dataset_,
+                       .config = &config_,
+                       .table = &table_config,
+                       .sensitive = {},
+                       .probe_rows = spread_rows(dataset_.editor_train, dataset_.inputs),
+                       .training_networks = training_,
+                       .choosing_rows = spread_rows(dataset_.validation, dataset_.inputs)};
+    std::vector<EditorContender> editors;
+    for (const ComparedEditor& editor : table_config.editors) editors.emplace_back(data, editor);
+    data.sensitive = editors.front().sensitive();
+    std::vector<Contender> contenders = make_contenders(data, editors);
+
+    const Referee referee(dataset_, dataset_.audit, networks, table_config.requirement, data.sensitive),
+        tuning(dataset_, dataset_.validation, tuning_, table_config.requirement, data.sensitive);
+    ComparisonTable table = outline(table_config, referee, novel);
+    std::size_t done = 0, all = 0;
+    for (const Contender& contender : contenders)
+      all += contender.settings.size() * (1 + (contender.learning_rates.size() > 1 ? 1 : 0));
+    for (const Contender& contender : contenders) {
+      const auto report = [&] {
+        if (progress_) progress_(table_config.requirement + ": " + contender.title, done, all);
+      };
+      ComparedMethod method{.name = contender.name,
+                            .title = contender.title,
+                            .kind = contender.kind,
+                            .tuned = {},
+                            .points = {},
+                            .divergence_volume = std::nullopt,
+                            .accuracy_volume = {}};
+      report();
+      const double rate = choose_rate(contender, tuning);
+      if (!contender.learning_rates.empty()) method.tuned = fmt::format("learning rate {:g}", rate);
+      if (contender.learning_rates.size() > 1) done += contender.settings.size();
+      for (std::size_t setting = 0; setting < contender.settings.size(); ++setting) {
+        report();
+        method.points.push_back(contender.run(referee, setting, rate));
+        method.points.back().setting = contender.settings[setting];
+        ++done;
+      }
+      table.methods.push_back(std::move(method));
+    }
+    add_volumes(table, config_.seed);
+    return table;
+  }
+
+  ComparisonTable outline(const ComparisonTableConfig& config, const Referee& referee, bool novel) const {
+    ComparisonTable table{.requirement = config.requirement,
+                          .axis = config.requirement == "pruning" ? "share of weights that are not zero"
+                                  : config.requirement == "data_minimisation"
+                                      ? "features used"
+                                      : "equalised odds, sum of both gaps",
+                          .logarithmic = config.requirement != "equalised_odds",
+                          .networks = novel ? "held out, of shapes that are not in training" : "held out",
+                          .network = {},
+                          .unedited = referee.unedited(),
+                          .accuracy = referee.accuracies(),
+                          .constant_divergence = referee.constant_divergence(),
+                          .useless_drop = kUselessDrop,
+                          .methods = {}};
+    for (const SubjectNetwork* network : referee.originals()) table.network.push_back(network->name);
+    return table;
+  }
+
+  /// The learning rate of least loss on validation networks, over all settings.
+  double choose_rate(const Contender& contender, const Referee& tuning) const {
+    if (contender.learning_rates.size() <= 1) return contender.learning_rates.empty() ? 0.0 : contender.learning_rates[0];
+    double best = 0.0, least = std::numeric_limits<double>::infinity();
+    for (const double rate : contender.learning_rates) {
+      double loss = 0.0;
+      for (std::size_t setting = 0; setting < contender.settings.size(); ++setting)
+        for (const ComparedNetwork& network : contender.run(tuning, setting, rate).network)
+          loss += contender.towards_labels ? network.accuracy_drop : network.divergence.value();
+      if (loss < least) {
+        least = loss;
+        best = rate;
+      }
+    }
+    return best;
+  }
+
+  const ComparisonConfig& config_;
+  const ComparisonProgress& progress_;
+  Population population_;
+  Dataset dataset_;
+  Networks training_, tuning_;
+};
+
+}  // namespace
+
+std::vector<Contender> make_contenders(const ContenderData& data, const std::vector<EditorContender>& editors) {
+  const auto& names = data.table->baselines;
+  const Wanted wanted = [&names](const std::string& name) {
+    return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::vector<Contender> contenders;
+  add_editor_contenders(data, editors, contenders);
+  if (data.table->requirement == "pruning") add_pruning_contenders(data, wanted, contenders);
+  if (data.table->requirement == "data_minimisation") add_feature_contenders(data, wanted, contenders);
+  if (data.table->requirement == "equalised_odds") add_fairness_contenders(data, wanted, contenders);
+  return contenders;
+}
+
+std::vector<std::string> compared_requirements() { return {"pruning", "data_minimisation", "equalised_odds"}; }
+
+std::vector<std::string> baseline_names(const std::string& requirement) {
+  if (requirement == "pruning") return pruning_baselines();
+  if (requirement == "data_minimisation") return feature_baselines();
+  if (requirement == "equalised_odds") return fairness_baselines();
+  return {};
+}
+
+Comparison compare(const ComparisonConfig& config, const ComparisonProgress& progress) {
+  return Run(config, progress).run();
+}
+
+}  // namespace amend

@@ -1,0 +1,139 @@
+#include "requirements/comparison/editor_contenders.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "metanet/graph/predict.hpp"
+#include "requirements/baseline/canonical.hpp"
+#include "requirements/registry.hpp"
+
+namespace amend {
+namespace {
+
+constexpr int kEditBatch = 64;
+
+double mean_requirement(const std::vector<ComparedNetwork>& networks) {
+  double sum = 0.0;
+  for (const ComparedNetwork& network : networks) sum += network.requirement;
+  return sum / static_cast<double>(networks.size());
+}
+
+/// The best stand-in for all originals among edits of training networks that keep, each of itself, no more of the
+/// requirement than the own edits do on average (or the one that keeps least).
+ComparedPoint replace_by_canonical(const ContenderData& data, const EditorContender& editor, const Referee& referee,
+                                   std::size_t setting) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<SubjectNetwork> own = editor.edit(referee.originals(), setting),
+                                    candidates = editor.edit(data.training_networks, setting);
+  // Gaps on the rows that the choice is made on; weights and features are the same on any.
+  const Referee own_referee(*data.dataset, data.dataset->validation, referee.originals(), data.table->requirement,
+                            data.sensitive),
+      candidate_referee(*data.dataset, data.dataset->validation, data.training_networks, data.table->requirement,
+                        data.sensitive);
+  const double budget = mean_requirement(own_referee.measure(pointers_to(own)));
+  const auto kept = candidate_referee.measure(pointers_to(candidates));
+  Networks fitting;
+  for (std::size_t n = 0; n < candidates.size(); ++n)
+    if (kept[n].requirement <= budget) fitting.push_back(&candidates[n]);
+  if (fitting.empty()) {
+    const auto least = std::min_element(kept.begin(), kept.end(), [](const auto& a, const auto& b) {
+      return a.requirement < b.requirement;
+    });
+    fitting.push_back(&candidates[static_cast<std::size_t>(least - kept.begin())]);
+  }
+  const auto best = canonical_replacement(fitting, referee.originals(), data.choosing_rows);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const Networks stand_in(referee.originals().size(), fitting[static_cast<std::size_t>(best.index)]);
+  return {.setting = {},
+          .seconds = seconds.count() / static_cast<double>(stand_in.size()),
+          .network = referee.measure(stand_in)};
+}
+
+std::string polish_title(std::int64_t steps, double epoch) {
+  const double epochs = static_cast<double>(steps) / epoch;
+  if (epochs >= 0.95) return fmt::format("{:.2g} epoch{}", epochs, epochs < 1.05 ? "" : "s");
+  return fmt::format("{} step{}", steps, steps == 1 ? "" : "s");
+}
+
+}  // namespace
+
+EditorContender::EditorContender(const ContenderData& data, const ComparedEditor& editor)
+    : title_(editor.title),
+      strengths_(data.table->strengths),
+      requirement_(0),
+      trained_(load_editor(editor.file, make_requirements, Device::cpu())) {
+  requirement_ = static_cast<std::size_t>(trained_.requirement(data.table->requirement, editor.file.string()));
+  expect_dataset(trained_, *data.dataset);
+  editor_ = std::make_unique<BatchEditor>(trained_, *data.dataset);
+}
+
+double EditorContender::lambda(std::size_t setting) const {
+  const double strength = static_cast<double>(setting) / static_cast<double>(strengths_ - 1);
+  return trained_.config.lambda[requirement_].at_strength(std::max(strength, 1e-9));
+}
+
+std::vector<std::string> EditorContender::settings() const {
+  std::vector<std::string> names;
+  for (int s = 0; s < strengths_; ++s)
+    names.push_back(fmt::format("lambda {:.3g}", lambda(static_cast<std::size_t>(s))));
+  return names;
+}
+
+std::vector<SubjectNetwork> EditorContender::edit(const Networks& networks, std::size_t setting) const {
+  const std::size_t requirements = trained_.config.lambda.size();
+  std::vector<double> weights(networks.size() * requirements, 0.0);
+  for (std::size_t n = 0; n < networks.size(); ++n) weights[n * requirements + requirement_] = lambda(setting);
+  std::vector<SubjectNetwork> edited;
+  for (EditResult& result : editor_->edit_all(networks, weights, kEditBatch))
+    edited.push_back(std::move(result.network));
+  return edited;
+}
+
+void add_editor_contenders(const ContenderData& data, const std::vector<EditorContender>& editors,
+                           std::vector<Contender>& contenders) {
+  for (std::size_t e = 0; e < editors.size(); ++e) {
+    const EditorContender& editor = editors[e];
+    Contender contender = network_contender(
+        e == 0 ? "editor" : "editor_" + std::to_string(e + 1), editor.title(), MethodKind::editor, editor.settings(),
+        [&editor](const Networks& networks, std::size_t setting) { return editor.edit(networks, setting); });
+    // Editing takes up memory once; what counts is how long it takes from then on.
+    contender.run = [run = contender.run, &editor](const Referee& referee, std::size_t setting, double rate) {
+      editor.edit(referee.originals(), setting);
+      return run(referee, setting, rate);
+    };
+    contenders.push_back(std::move(contender));
+  }
+  const EditorContender& first = editors.front();
+  const auto edit = [&first](const Networks& networks, std::size_t setting) { return first.edit(networks, setting); };
+  const bool groups = make_requirements({data.table->requirement}, "comparison").front()->reads_groups();
+  for (const std::int64_t steps : data.config->polish) {
+    FineTuning tuning{.steps = steps};
+    std::vector<double> lambda;
+    if (groups) {
+      tuning.requirements = make_requirements({data.table->requirement}, "comparison");
+      tuning.sensitive = data.sensitive;
+      for (std::size_t s = 0; s < first.settings().size(); ++s) lambda.push_back(first.lambda(s));
+    }
+    contenders.push_back(tuned_contender(
+        data, fmt::format("editor_{}_steps", steps),
+        fmt::format("{}, then {}", first.title(), polish_title(steps, static_cast<double>(data.steps(1.0)))),
+        MethodKind::polished, first.settings(), edit, tuning, lambda));
+  }
+  if (data.training_networks.empty()) return;
+  Contender canonical{.name = "canonical",
+                      .title = "one edited network for all",
+                      .kind = MethodKind::canonical,
+                      .settings = first.settings(),
+                      .learning_rates = {},
+                      .towards_labels = false,
+                      .run = {}};
+  canonical.run = [&data, &first](const Referee& referee, std::size_t setting, double) {
+    return replace_by_canonical(data, first, referee, setting);
+  };
+  contenders.push_back(std::move(canonical));
+}
+
+}  // namespace amend
