@@ -254,7 +254,7 @@ int run(int argc, char** argv) {
       for (const double share : {0.58, 0.41, 0.30, 0.25, 0.10, 0.05, 0.03, 0.022}) {
         Front row{.name = fmt::format("OBD + fold, {:.1f}%", 100.0 * share)};
         const auto start = Clock::now();
-        const auto pruned = obd_prune(originals, probe_rows, share);
+        const auto pruned = prune(originals, probe_rows, share, {.score = WeightScore::obd, .fold = true});
         row.seconds = seconds_since(start) / static_cast<double>(originals.size());
         referee.measure(pointers_to(pruned), row);
         baseline_rows.push_back(std::move(row));

@@ -134,10 +134,11 @@ DemoRow edit_row(BatchEditor& editor, const TrainedEditor& trained, const Popula
 
   Population edited = originals, pruned = originals;
   const std::vector<float> rows = spread_rows(dataset.editor_train, dataset.inputs);
+  const PruningMethod obd_fold{.score = WeightScore::obd, .scope = PruningScope::network, .fold = true};
   for (std::size_t n = 0; n < count; ++n) {
     edited.networks[n] = results[n].network;
     const SubjectNetwork* network = &originals.networks[n];
-    pruned.networks[n] = obd_prune({&network, 1}, rows, results[n].nonzero_share).front();
+    pruned.networks[n] = prune({&network, 1}, rows, results[n].nonzero_share, obd_fold).front();
   }
   row.edited = measure(audit(originals, edited, dataset, {.device = trained.editor->device()}));
   row.baseline = measure(audit(originals, pruned, dataset, {.device = trained.editor->device()}));

@@ -31,7 +31,7 @@ std::vector<float> part(const Tensor& tensor, std::int64_t first, std::int64_t c
 
 /// Probes the networks of one chunk. x (rows, inputs); feature_offset may be absent.
 void probe_chunk(std::span<const SubjectNetwork* const> networks, const TensorView& x, const TensorView& feature_offset,
-                 std::vector<NetworkProbe>& probes) {
+                 bool with_fisher, std::vector<NetworkProbe>& probes) {
   const GraphBatch batch(networks);
   const kernels::BlockTable& table = batch.table();
   const std::int64_t rows = x.extent(0), features = feature_offset ? feature_offset.count() - 1 : 0;
@@ -47,7 +47,8 @@ void probe_chunk(std::span<const SubjectNetwork* const> networks, const TensorVi
                             .slope = slope,
                             .logits = logits},
                            Stream());
-  Tensor fisher({table.edge_count}, DType::float32), mean({table.node_count}, DType::float32), saliency;
+  Tensor mean({table.node_count}, DType::float32), rms({table.node_count}, DType::float32), fisher, saliency;
+  if (with_fisher) fisher = Tensor({table.edge_count}, DType::float32);
   if (features > 0) saliency = Tensor({table.network_count, features}, DType::float32);
   kernels::probe({.table = table,
                   .weight = weight,
@@ -58,14 +59,16 @@ void probe_chunk(std::span<const SubjectNetwork* const> networks, const TensorVi
                   .statistic_rows = rows,
                   .fisher = fisher,
                   .node_mean = mean,
+                  .node_rms = rms,
                   .feature_offset = feature_offset,
                   .feature_saliency = saliency},
                  Stream());
   for (std::int32_t n = 0; n < table.network_count; ++n) {
     const kernels::Network& network = table.network[n];
     NetworkProbe& probe = probes.emplace_back();
-    probe.fisher = part(fisher, network.edge_offset, network.edge_count);
+    if (with_fisher) probe.fisher = part(fisher, network.edge_offset, network.edge_count);
     probe.node_mean = part(mean, network.node_offset, network.node_count);
+    probe.node_rms = part(rms, network.node_offset, network.node_count);
     if (features > 0) probe.feature_saliency = part(saliency, n * features, features);
   }
 }
@@ -91,7 +94,7 @@ std::vector<std::int32_t> spread_labels(const Rows& rows, std::int64_t limit) {
 }
 
 std::vector<NetworkProbe> probe_networks(std::span<const SubjectNetwork* const> networks, std::span<const float> input,
-                                         std::span<const Feature> features) {
+                                         std::span<const Feature> features, bool with_fisher) {
   std::vector<NetworkProbe> probes;
   if (networks.empty()) return probes;
   const std::int64_t inputs = networks.front()->widths.front();
@@ -112,7 +115,7 @@ std::vector<NetworkProbe> probe_networks(std::span<const SubjectNetwork* const> 
     do {
       elements += networks[end++]->bias_count() * rows;
     } while (end < networks.size() && elements < kChunkElements);
-    probe_chunk(networks.subspan(first, end - first), x, feature_offset, probes);
+    probe_chunk(networks.subspan(first, end - first), x, feature_offset, with_fisher, probes);
     first = end;
   }
   return probes;
