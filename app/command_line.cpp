@@ -43,6 +43,7 @@ void build(CLI::App& app, Session& session) {
   add_editor_command(app, session);
   add_edit_command(app, session);
   add_audit_command(app, session);
+  add_compare_command(app, session);
   add_info_command(app, session);
   add_bench_command(app, session);
 }

@@ -13,6 +13,7 @@ void add_population_command(CLI::App& app, Session& session);
 void add_editor_command(CLI::App& app, Session& session);
 void add_edit_command(CLI::App& app, Session& session);
 void add_audit_command(CLI::App& app, Session& session);
+void add_compare_command(CLI::App& app, Session& session);
 void add_demo_command(CLI::App& app, Session& session);
 void add_info_command(CLI::App& app, Session& session);
 void add_bench_command(CLI::App& app, Session& session);

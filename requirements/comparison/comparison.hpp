@@ -43,8 +43,9 @@ struct ComparedMean {
   Interval interval;
 };
 
-/// Hypervolume of a network's front: the share of the rectangle between (0, 0) and the unedited network's requirement
-/// and the loss of a network that ignores its input which the front dominates. 1 is perfect, 0 useless.
+/// Hypervolume of a network's front: the share that the front dominates of the rectangle between (0, 0) and the unedited
+/// network's requirement and the loss of a useless network. Useless is a network that ignores its input, for divergence,
+/// and one that loses `useless_drop` points, for accuracy. 1 is perfect.
 struct ComparedVolume {
   std::vector<double> network;  // as ComparisonTable::network
   ComparedMean volume;          // over the networks
@@ -72,7 +73,7 @@ struct ComparisonTable {
   std::vector<double> unedited;      // (networks): ComparedNetwork::requirement of the originals
   std::vector<double> accuracy;      // (networks): of the originals, 0 to 1
   std::vector<double> constant_divergence;  // (networks): of a network that always gives the original's mean prediction
-  std::vector<double> constant_drop;        // (networks): points lost by always giving the most frequent class
+  double useless_drop = 0.0;                // points lost at which a network counts as useless
   std::vector<ComparedMethod> methods;
 };
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
 
-#include "engine/device_facts.hpp"
 #include "engine/error.hpp"
 #include "metanet/data/population.hpp"
 #include "requirements/baseline/network_probe.hpp"
@@ -17,6 +17,7 @@
 #include "requirements/comparison/feature_contenders.hpp"
 #include "requirements/comparison/front.hpp"
 #include "requirements/comparison/pruning_contenders.hpp"
+#include "requirements/registry.hpp"
 #include "requirements/metric/interval.hpp"
 
 namespace amend {
