@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "app/page/statistics.hpp"
+
+namespace amend::page {
+
+/// Every table of a comparison with its verdict, as one HTML table with links to the sections.
+std::string overview(const Comparison& comparison);
+
+/// Per method: hypervolumes, leads, time, what was tuned. `number` is the table's, from 1.
+std::string method_table(const ComparisonTable& table, std::size_t number);
+
+/// Per method and setting: requirement, divergence, accuracy lost, worst cases.
+std::string setting_table(const ComparisonTable& table, const TableStatistics& statistics, std::size_t number);
+
+}  // namespace amend::page
