@@ -7,6 +7,20 @@
 
 namespace amend {
 
+/// Sets the number of OpenMP threads and restores it; 0 leaves it as it is.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int threads) : before_(omp_get_max_threads()) {
+    if (threads > 0) omp_set_num_threads(threads);
+  }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Calls `body(index)` for 0 <= index < count on the OpenMP threads, in no particular order. The work an index stands
 /// for must not depend on the thread that does it: that is what makes results the same for any number of threads.
 /// An exception does not keep the other indices from being done; the first one is rethrown at the end.

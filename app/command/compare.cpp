@@ -11,6 +11,7 @@
 #include "app/comparison_page.hpp"
 #include "app/comparison_summary.hpp"
 #include "app/compute_options.hpp"
+#include "app/embedded_configs.hpp"
 #include "app/inputs.hpp"
 #include "bench/measure/timing.hpp"
 #include "engine/error.hpp"
@@ -71,7 +72,7 @@ Comparison measured(const Options& options, const Session& session) {
       compare(config, [&](const std::string& what, std::size_t done, std::size_t all) { progress(what, done, all); });
   progress.finish();
   comparison.version = version();
-  comparison.hardware = fmt::format("{}, {} threads", processor_name(), omp_get_max_threads());
+  comparison.hardware = fmt::format("{}, {} threads", bench::processor_name(), omp_get_max_threads());
   comparison.command = fmt::format("amend compare {}{}", options.config,
                                    options.folder.empty() ? "" : " --folder " + options.folder);
   return comparison;

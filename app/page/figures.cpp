@@ -117,7 +117,7 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
   drop.title = "Accuracy lost against requirement";
   drop.y_title = "accuracy lost, points";
   drop.x_unedited = statistics.unedited;
-  drop.y_limit = statistics.constant_drop;
+  drop.y_limit = statistics.useless_drop;
   drop.y_limit_label = kIgnoring;
   drop.labels = Labels::right;
   drop.description = described(drop);

@@ -19,7 +19,7 @@ TableStatistics statistics_of(const ComparisonTable& table) {
   TableStatistics result{.points = std::vector<std::vector<PointStatistics>>(table.methods.size()),
                          .unedited = mean_of(table.unedited),
                          .constant_divergence = mean_of(table.constant_divergence),
-                         .constant_drop = mean_of(table.constant_drop)};
+                         .useless_drop = mean_of(table.useless_drop)};
   // All series of the table at once: the same draws of networks for all.
   std::vector<double> values;        // (series, networks)
   std::vector<ComparedMean*> means;  // (series)

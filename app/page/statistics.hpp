@@ -20,7 +20,7 @@ struct PointStatistics {
 
 struct TableStatistics {
   std::vector<std::vector<PointStatistics>> points;                       // (methods, points)
-  double unedited = 0.0, constant_divergence = 0.0, constant_drop = 0.0;  // means over networks
+  double unedited = 0.0, constant_divergence = 0.0, useless_drop = 0.0;  // means over networks
 };
 
 /// Of a table with at least one network.

@@ -1,5 +1,7 @@
 #include "metanet/train/fine_tuning.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -241,7 +243,9 @@ std::vector<SubjectNetwork> fine_tune(std::span<const SubjectNetwork* const> net
     check(!tuning.sensitive.empty(), "fine_tune", "objectives on groups need a sensitive attribute");
     group_sampler.emplace(dataset, rows, tuning.sensitive, stream);
   }
-  const std::size_t size = device.is_cuda() ? kDeviceNetworks : kThreadNetworks;
+  const std::size_t most = device.is_cuda() ? kDeviceNetworks : kThreadNetworks,
+                    threads = device.is_cuda() ? 1 : static_cast<std::size_t>(omp_get_max_threads());
+  const std::size_t size = std::clamp((networks.size() + threads - 1) / threads, std::size_t{1}, most);
   const std::size_t batches = (networks.size() + size - 1) / size;
   const auto run = [&](std::int64_t index) {
     const std::size_t first = static_cast<std::size_t>(index) * size, count = std::min(size, networks.size() - first);
@@ -256,6 +260,8 @@ std::vector<SubjectNetwork> fine_tune(std::span<const SubjectNetwork* const> net
   if (device.is_cuda()) {
     for (std::size_t index = 0; index < batches; ++index) run(static_cast<std::int64_t>(index));
   } else {
+    // Steps are too short to share one out: with a barrier after every kernel threads would wait for the slowest.
+    const ThreadCount alone(batches == 1 ? 1 : 0);
     parallel_for(static_cast<std::int64_t>(batches), run);
   }
   return results;

@@ -19,20 +19,6 @@
 namespace amend {
 namespace {
 
-/// Sets the number of OpenMP threads and restores it.
-class ThreadCount {
- public:
-  explicit ThreadCount(int threads) : before_(omp_get_max_threads()) {
-    if (threads > 0) omp_set_num_threads(threads);
-  }
-  ~ThreadCount() { omp_set_num_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
-
 /// Weights times steps.
 std::int64_t total_work(const std::vector<TrainingPlan>& plans) {
   std::int64_t work = 0;

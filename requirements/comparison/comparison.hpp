@@ -73,7 +73,7 @@ struct ComparisonTable {
   std::vector<double> unedited;      // (networks): ComparedNetwork::requirement of the originals
   std::vector<double> accuracy;      // (networks): of the originals, 0 to 1
   std::vector<double> constant_divergence;  // (networks): of a network that always gives the original's mean prediction
-  double useless_drop = 0.0;                // points lost at which a network counts as useless
+  std::vector<double> useless_drop;         // (networks): points lost at which a network counts as useless
   std::vector<ComparedMethod> methods;
 };
 

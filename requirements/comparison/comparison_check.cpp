@@ -48,7 +48,7 @@ void check_comparison(const Comparison& comparison, std::string_view operation) 
     whole.numbers(table.unedited, networks, "unedited");
     whole.numbers(table.accuracy, networks, "accuracy");
     whole.numbers(table.constant_divergence, networks, "constant_divergence");
-    whole.numbers(table.constant_drop, networks, "constant_drop");
+    whole.numbers(table.useless_drop, networks, "useless_drop");
     for (const ComparedMethod& method : table.methods) {
       const Checker own(operation, table.requirement + ", " + method.name);
       for (const ComparedPoint& point : method.points) {

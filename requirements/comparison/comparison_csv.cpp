@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kHeader =
     "dataset,requirement,networks,method,title,kind,tuned,setting,seconds,network,value,divergence,accuracy_drop,"
-    "unedited,accuracy,constant_divergence,constant_drop\n";
+    "unedited,accuracy,constant_divergence,useless_drop\n";
 
 std::string cell(const std::string& text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
@@ -38,7 +38,7 @@ std::string comparison_csv(const Comparison& comparison) {
           out += fmt::format("{},{},{},{},{},{},{},{},{}\n", setting, cell(table.network[n]), network.requirement,
                              network.divergence ? fmt::format("{}", *network.divergence) : std::string(),
                              network.accuracy_drop, table.unedited[n], table.accuracy[n], table.constant_divergence[n],
-                             table.constant_drop[n]);
+                             table.useless_drop[n]);
         }
       }
   }

@@ -17,7 +17,7 @@ namespace amend {
 ///   divergence                      nats; empty where there is none
 ///   accuracy_drop                   points
 ///   unedited, accuracy              of the original: on the axis, and 0 to 1
-///   constant_divergence, constant_drop  of a network that ignores its input: nats, points
+///   constant_divergence, useless_drop  losses of a useless network: nats, points
 /// Throws Error as check_comparison does.
 std::string comparison_csv(const Comparison& comparison);
 

@@ -71,7 +71,7 @@ Json table_json(const ComparisonTable& table) {
             {"unedited", table.unedited},
             {"accuracy", table.accuracy},
             {"constant_divergence", table.constant_divergence},
-            {"constant_drop", table.constant_drop},
+            {"useless_drop", table.useless_drop},
             {"methods", Json::array()}};
   for (const ComparedMethod& method : table.methods) json["methods"].push_back(method_json(method));
   return json;
@@ -200,7 +200,7 @@ ComparedMethod method_of(const Value& value, std::size_t networks) {
 
 ComparisonTable table_of(const Value& value) {
   value.only({"requirement", "axis", "logarithmic", "networks", "network", "unedited", "accuracy",
-              "constant_divergence", "constant_drop", "methods"});
+              "constant_divergence", "useless_drop", "methods"});
   ComparisonTable table{.requirement = value["requirement"].text(),
                         .axis = value["axis"].text(),
                         .logarithmic = value["logarithmic"].truth(),
@@ -210,7 +210,7 @@ ComparisonTable table_of(const Value& value) {
   table.unedited = value["unedited"].items(networks, number_of);
   table.accuracy = value["accuracy"].items(networks, share_of);
   table.constant_divergence = value["constant_divergence"].items(networks, number_of);
-  table.constant_drop = value["constant_drop"].items(networks, number_of);
+  table.useless_drop = value["useless_drop"].items(networks, number_of);
   table.methods = value["methods"].items([&](const Value& method) { return method_of(method, networks); });
   return table;
 }

@@ -40,7 +40,7 @@ double volume_of(const ComparisonTable& table, const ComparedMethod& method, std
     const ComparedNetwork& measured = point.network[network];
     points.push_back({measured.requirement, divergence ? *measured.divergence : measured.accuracy_drop});
   }
-  return hypervolume(points, {unedited, divergence ? table.constant_divergence[network] : table.useless_drop});
+  return hypervolume(points, {unedited, divergence ? table.constant_divergence[network] : table.useless_drop[network]});
 }
 
 ComparedVolume volumes(const ComparisonTable& table, const ComparedMethod& method, bool divergence,
@@ -190,7 +190,7 @@ class Run {
                           .unedited = referee.unedited(),
                           .accuracy = referee.accuracies(),
                           .constant_divergence = referee.constant_divergence(),
-                          .useless_drop = kUselessDrop,
+                          .useless_drop = std::vector<double>(referee.originals().size(), kUselessDrop),
                           .methods = {}};
     for (const SubjectNetwork* network : referee.originals()) table.network.push_back(network->name);
     return table;

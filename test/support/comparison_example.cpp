@@ -76,7 +76,7 @@ ComparisonTable table_of(std::size_t methods, std::size_t settings, std::size_t 
     table.unedited.push_back(logarithmic ? 0.78 + 0.2 * noise(90, 0, n) : 0.21 + 0.03 * noise(90, 0, n));
     table.accuracy.push_back(0.845 + 0.008 * noise(91, 0, n));
     table.constant_divergence.push_back(0.102 + 0.01 * noise(92, 0, n));
-    table.constant_drop.push_back(9.1 + 0.9 * noise(93, 0, n));
+    table.useless_drop.push_back(9.1 + 0.9 * noise(93, 0, n));
   }
   for (std::size_t m = 0; m < std::min(methods, shapes().size()); ++m) {
     const Shape& shape = shapes()[m];
@@ -93,7 +93,7 @@ ComparisonTable table_of(std::size_t methods, std::size_t settings, std::size_t 
         point.network.push_back(
             {requirement,
              divergences || m == 0 ? std::optional<double>(table.constant_divergence[n] * lost) : std::nullopt,
-             0.8 * table.constant_drop[n] * std::pow(lost, 1.35) + 0.16 * noise(m + 40, s, n) - 0.05 * strength});
+             0.8 * table.useless_drop[n] * std::pow(lost, 1.35) + 0.16 * noise(m + 40, s, n) - 0.05 * strength});
       }
       method.points.push_back(std::move(point));
     }
@@ -115,7 +115,7 @@ void fill_volumes(ComparisonTable& table) {
       for (const ComparedPoint& point : method.points) {
         const ComparedNetwork& network = point.network[n];
         const double x = network.requirement / table.unedited[n];
-        by_accuracy.push_back({x, network.accuracy_drop / table.constant_drop[n]});
+        by_accuracy.push_back({x, network.accuracy_drop / table.useless_drop[n]});
         if (network.divergence) by_divergence.push_back({x, *network.divergence / table.constant_divergence[n]});
         whole = whole && network.divergence.has_value();
       }
