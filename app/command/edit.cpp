@@ -14,6 +14,7 @@
 #include "engine/out_of_memory.hpp"
 #include "metanet/graph/predict.hpp"
 #include "metanet/train/interrupt.hpp"
+#include "metanet/train/polish.hpp"
 #include "metanet/train/streamed_edit.hpp"
 #include "requirements/registry.hpp"
 
@@ -31,7 +32,8 @@ Examples:
   amend edit synthetic-networks --editor editor.safetensors --condition pruning=0.6,equalised_odds=0.5 \
     --split test --out edited
   amend edit model.safetensors --editor editor.safetensors --condition pruning=0.3 --out smaller.safetensors
-  amend edit model.safetensors --editor editor.safetensors --lambda pruning=0.02 --out smaller.safetensors)";
+  amend edit model.safetensors --editor editor.safetensors --lambda pruning=0.02 --out smaller.safetensors
+  amend edit adult-networks --editor pruning.safetensors --condition pruning=0.8 --polish 100 --out polished)";
 
 struct Options {
   std::string input, editor, out, data, split = "all";
@@ -39,6 +41,7 @@ struct Options {
   ModelDescription model;
   std::string precision;
   int batch = 64;
+  std::int64_t polish = 0;
   bool force = false, json = false;
   ComputeOptions compute;
 };
@@ -57,6 +60,7 @@ struct Work {
             {"condition", condition.strengths()},
             {"lambda", condition.lambdas()},
             {"precision", to_string(editor.editor->shape().precision)},
+            {"polish_steps", options.polish},
             {"version", version()}};
   }
 };
@@ -81,11 +85,13 @@ Population edited_outline(const Population& population, const std::vector<std::s
   return edited;
 }
 
-/// An edit of a batch that says which batch would fit when this one does not.
-std::vector<EditResult> edit_batch(BatchEditor& editor, std::span<const SubjectNetwork* const> networks,
-                                   std::span<const double> lambda) {
+/// An edit of a batch, polished when asked for, that says which batch would fit when this one does not.
+std::vector<EditResult> edit_batch(const Options& options, const Work& work, BatchEditor& editor,
+                                   std::span<const SubjectNetwork* const> networks, std::span<const double> lambda) {
   try {
-    return editor.edit(networks, lambda);
+    std::vector<EditResult> edits = editor.edit(networks, lambda);
+    if (options.polish > 0) polish(edits, networks, lambda, work.editor, work.dataset, options.polish);
+    return edits;
   } catch (const OutOfMemory& error) {
     fail_input("--batch", error.what(), "; try --batch ",
                smaller_batch(static_cast<int>(networks.size()), editor.memory(), error));
@@ -112,7 +118,7 @@ StreamedEdit edit_population(const Options& options, Work& work) {
   PopulationWriter writer(outline, options.out);
   StreamedEdit outcome = edit_streamed(
       reader, chosen, work.condition.repeated(chosen.size()), options.batch,
-      [&](auto networks, auto lambda) { return edit_batch(editor, networks, lambda); }, writer);
+      [&](auto networks, auto lambda) { return edit_batch(options, work, editor, networks, lambda); }, writer);
   if (outcome.complete) writer.commit();
   return outcome;
 }
@@ -122,7 +128,7 @@ StreamedEdit edit_model(const Options& options, Work& work) {
   BatchEditor editor(work.editor, work.dataset);
   const SubjectNetwork* const network = &model.network;
   const auto start = std::chrono::steady_clock::now();
-  const EditResult edited = edit_batch(editor, {&network, 1}, work.condition.lambda).front();
+  const EditResult edited = edit_batch(options, work, editor, {&network, 1}, work.condition.lambda).front();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   save_model_file(options.out, model, edited.network,
                   {{"amend.edited_by", options.editor},
@@ -130,6 +136,7 @@ StreamedEdit edit_model(const Options& options, Work& work) {
                    {"amend.condition", work.condition.strengths().dump()},
                    {"amend.lambda", work.condition.lambdas().dump()},
                    {"amend.precision", to_string(work.editor.editor->shape().precision)},
+                   {"amend.polish_steps", std::to_string(options.polish)},
                    {"amend.dataset", work.dataset.source.string()},
                    {"amend.dataset_fingerprint", work.dataset.fingerprint},
                    {"amend.version", version()}});
@@ -144,6 +151,7 @@ nlohmann::ordered_json outcome_json(const Options& options, const Work& work, co
           {"lambda", work.condition.lambdas()},
           {"editor", options.editor},
           {"editor_sha256", work.checksum},
+          {"polish_steps", options.polish},
           {"networks", std::move(networks)},
           {"seconds", outcome.seconds},
           {"out", options.out}};
@@ -162,6 +170,7 @@ std::string outcome_text(const Options& options, const Work& work, const Streame
   std::string out = fmt::format("edited {} network{} in {:.3f} s ({:.2f} ms each)\n", results.size(),
                                 results.size() == 1 ? "" : "s", outcome.seconds, 1e3 * outcome.seconds / count);
   out += fmt::format("  condition         {}\n", work.condition.text());
+  if (options.polish > 0) out += fmt::format("  polished          {} steps\n", options.polish);
   out += fmt::format("  non-zero weights  {:.1f}%", 100.0 * share);
   if (results.size() > 1)
     out += fmt::format(" ({:.1f} .. {:.1f})", 100.0 * low->nonzero_share, 100.0 * high->nonzero_share);
@@ -222,6 +231,10 @@ void add_edit_command(CLI::App& app, Session& session) {
   command.add_option("--data", options->data, "Dataset description; default: the one the editor was trained with");
   command.add_option("--split", options->split, "Of a population: train, validation, test or all (default)");
   command.add_option("--batch", options->batch, "Networks edited at a time (64)")->check(CLI::Range(1, 65536));
+  command
+      .add_option("--polish", options->polish,
+                  "Steps of fine-tuning after the edit, its zeros fixed: towards the original's predictions (0)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000}));
   command
       .add_option("--precision", options->precision,
                   "Of the products in message layers: float32, tf32 or bf16; default: the editor's own")

@@ -1,6 +1,5 @@
 #include "test/support/random_networks.hpp"
 
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -109,8 +108,5 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   }
   return result;
 }
-
-ThreadCount::ThreadCount(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-ThreadCount::~ThreadCount() { omp_set_num_threads(before_); }
 
 }  // namespace amend::test

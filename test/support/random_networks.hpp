@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/parallel.hpp"
 #include "engine/tensor.hpp"
 #include "metanet/data/subject_network.hpp"
 #include "metanet/graph/graph_batch.hpp"
@@ -45,16 +46,6 @@ double largest(const std::vector<double>& x);
 /// Largest absolute difference; infinity when sizes differ or either holds a NaN.
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
 
-/// Sets the number of OpenMP threads for the life of the object.
-class ThreadCount {
- public:
-  explicit ThreadCount(int count);
-  ~ThreadCount();
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
+using amend::ThreadCount;
 
 }  // namespace amend::test
