@@ -35,9 +35,8 @@ std::string comparison_text(const Comparison& comparison) {
                        "divergence", "beaten", "accuracy", "beaten", "ms/net");
     std::vector<const ComparedMethod*> methods;
     for (const ComparedMethod& method : table.methods) methods.push_back(&method);
-    std::stable_sort(methods.begin(), methods.end(), [](const ComparedMethod* a, const ComparedMethod* b) {
-      return order_of(*a) > order_of(*b);
-    });
+    std::stable_sort(methods.begin(), methods.end(),
+                     [](const ComparedMethod* a, const ComparedMethod* b) { return order_of(*a) > order_of(*b); });
     for (const ComparedMethod* method : methods) {
       const bool first = method == &table.methods.front();
       const auto beaten = [&](const ComparedVolume& volume) {

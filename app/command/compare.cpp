@@ -73,8 +73,8 @@ Comparison measured(const Options& options, const Session& session) {
   progress.finish();
   comparison.version = version();
   comparison.hardware = fmt::format("{}, {} threads", bench::processor_name(), omp_get_max_threads());
-  comparison.command = fmt::format("amend compare {}{}", options.config,
-                                   options.folder.empty() ? "" : " --folder " + options.folder);
+  comparison.command =
+      fmt::format("amend compare {}{}", options.config, options.folder.empty() ? "" : " --folder " + options.folder);
   return comparison;
 }
 
@@ -89,9 +89,8 @@ int compare_methods(const Options& options, const Session& session) {
     check_not_read(file, {options.config, options.from});
     check_output_file(file, options.force);
   }
-  const Comparison comparison = options.from.empty()
-                                    ? measured(options, session)
-                                    : comparison_from_json(load_json(options.from), options.from);
+  const Comparison comparison =
+      options.from.empty() ? measured(options, session) : comparison_from_json(load_json(options.from), options.from);
   if (options.from.empty()) write_file_atomically(json, to_json(comparison).dump() + "\n");
   write_file_atomically(csv, comparison_csv(comparison));
   write_file_atomically(page, comparison_page(comparison));

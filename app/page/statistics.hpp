@@ -19,7 +19,7 @@ struct PointStatistics {
 };
 
 struct TableStatistics {
-  std::vector<std::vector<PointStatistics>> points;                       // (methods, points)
+  std::vector<std::vector<PointStatistics>> points;                      // (methods, points)
   double unedited = 0.0, constant_divergence = 0.0, useless_drop = 0.0;  // means over networks
 };
 

@@ -89,7 +89,8 @@ std::vector<float> spread_rows(const Rows& rows, int inputs, std::int64_t limit)
 std::vector<std::int32_t> spread_labels(const Rows& rows, std::int64_t limit) {
   const std::int64_t count = std::min(rows.count, limit);
   std::vector<std::int32_t> result;
-  for (std::int64_t i = 0; i < count; ++i) result.push_back(rows.label[static_cast<std::size_t>(i * rows.count / count)]);
+  for (std::int64_t i = 0; i < count; ++i)
+    result.push_back(rows.label[static_cast<std::size_t>(i * rows.count / count)]);
   return result;
 }
 

@@ -43,9 +43,9 @@ struct ComparedMean {
   Interval interval;
 };
 
-/// Hypervolume of a network's front: the share that the front dominates of the rectangle between (0, 0) and the unedited
-/// network's requirement and the loss of a useless network. Useless is a network that ignores its input, for divergence,
-/// and one that loses `useless_drop` points, for accuracy. 1 is perfect.
+/// Hypervolume of a network's front: the share that the front dominates of the rectangle between (0, 0) and the
+/// unedited network's requirement and the loss of a useless network. Useless is a network that ignores its input, for
+/// divergence, and one that loses `useless_drop` points, for accuracy. 1 is perfect.
 struct ComparedVolume {
   std::vector<double> network;  // as ComparisonTable::network
   ComparedMean volume;          // over the networks

@@ -17,8 +17,8 @@ ComparisonTableConfig read_table(const Config& all, const std::string& requireme
                                  const std::filesystem::path& folder) {
   const auto comparable = compared_requirements();
   if (std::find(comparable.begin(), comparable.end(), requirement) == comparable.end())
-    all.fail_at(requirement, "there is no comparison for it; did you mean `" + nearest_name(requirement, comparable) +
-                                 "`?");
+    all.fail_at(requirement,
+                "there is no comparison for it; did you mean `" + nearest_name(requirement, comparable) + "`?");
   const Config config = all.child(requirement);
   config.allow_only({"editors", "strengths", "budgets", "baselines"});
   ComparisonTableConfig table{.requirement = requirement, .editors = {}, .budgets = {}, .baselines = {}};
@@ -52,7 +52,8 @@ ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
   const Config requirements = root.child("requirements");
   for (const std::string& name : requirements.keys()) c.tables.push_back(read_table(requirements, name, folder));
   if (c.tables.empty())
-    root.fail_at("requirements", "expected at least one, for example `pruning: {editors: {editor: pruning.safetensors}}`");
+    root.fail_at("requirements",
+                 "expected at least one, for example `pruning: {editors: {editor: pruning.safetensors}}`");
 
   const Config tuning = root.child("fine_tuning");
   tuning.allow_only({"epochs", "rows", "learning_rates", "tuning_networks"});

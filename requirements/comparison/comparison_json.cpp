@@ -63,16 +63,11 @@ Json method_json(const ComparedMethod& method) {
 }
 
 Json table_json(const ComparisonTable& table) {
-  Json json{{"requirement", table.requirement},
-            {"axis", table.axis},
-            {"logarithmic", table.logarithmic},
-            {"networks", table.networks},
-            {"network", table.network},
-            {"unedited", table.unedited},
-            {"accuracy", table.accuracy},
-            {"constant_divergence", table.constant_divergence},
-            {"useless_drop", table.useless_drop},
-            {"methods", Json::array()}};
+  Json json{{"requirement", table.requirement},   {"axis", table.axis},
+            {"logarithmic", table.logarithmic},   {"networks", table.networks},
+            {"network", table.network},           {"unedited", table.unedited},
+            {"accuracy", table.accuracy},         {"constant_divergence", table.constant_divergence},
+            {"useless_drop", table.useless_drop}, {"methods", Json::array()}};
   for (const ComparedMethod& method : table.methods) json["methods"].push_back(method_json(method));
   return json;
 }

@@ -17,8 +17,8 @@
 #include "requirements/comparison/feature_contenders.hpp"
 #include "requirements/comparison/front.hpp"
 #include "requirements/comparison/pruning_contenders.hpp"
-#include "requirements/registry.hpp"
 #include "requirements/metric/interval.hpp"
+#include "requirements/registry.hpp"
 
 namespace amend {
 namespace {
@@ -125,8 +125,8 @@ class Run {
         load_editor(config_.tables.front().editors.front().file, make_requirements, Device::cpu());
     dataset_ = load_dataset(config_.data.empty() ? first.dataset_source : config_.data);
     if (population_.dataset_fingerprint != dataset_.fingerprint)
-      fail_input(config_.population.string(), "expected networks on `", dataset_.name, "` as the editors edit, its own are on `",
-                 population_.dataset_name, "`");
+      fail_input(config_.population.string(), "expected networks on `", dataset_.name,
+                 "` as the editors edit, its own are on `", population_.dataset_name, "`");
     if (dataset_.audit.count == 0 || dataset_.validation.count == 0)
       fail_input(dataset_.source.string(), "a comparison needs audit and validation rows, `", dataset_.name, "` has ",
                  dataset_.audit.count, " and ", dataset_.validation.count);
@@ -180,10 +180,9 @@ class Run {
 
   ComparisonTable outline(const ComparisonTableConfig& config, const Referee& referee, bool novel) const {
     ComparisonTable table{.requirement = config.requirement,
-                          .axis = config.requirement == "pruning" ? "share of weights that are not zero"
-                                  : config.requirement == "data_minimisation"
-                                      ? "features used"
-                                      : "equalised odds, sum of both gaps",
+                          .axis = config.requirement == "pruning"             ? "share of weights that are not zero"
+                                  : config.requirement == "data_minimisation" ? "features used"
+                                                                              : "equalised odds, sum of both gaps",
                           .logarithmic = config.requirement != "equalised_odds",
                           .networks = novel ? "held out, of shapes that are not in training" : "held out",
                           .network = {},
@@ -198,7 +197,8 @@ class Run {
 
   /// The learning rate of least loss on validation networks, over all settings.
   double choose_rate(const Contender& contender, const Referee& tuning) const {
-    if (contender.learning_rates.size() <= 1) return contender.learning_rates.empty() ? 0.0 : contender.learning_rates[0];
+    if (contender.learning_rates.size() <= 1)
+      return contender.learning_rates.empty() ? 0.0 : contender.learning_rates[0];
     double best = 0.0, least = std::numeric_limits<double>::infinity();
     for (const double rate : contender.learning_rates) {
       double loss = 0.0;

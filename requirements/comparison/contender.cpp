@@ -52,8 +52,8 @@ Contender tuned_contender(const ContenderData& data, std::string name, std::stri
     const std::vector<SubjectNetwork> first = start(referee.originals(), setting);
     std::vector<double> weights;
     if (!lambda.empty()) weights.assign(first.size() * chosen.requirements.size(), lambda[setting]);
-    const std::vector<SubjectNetwork> edited = fine_tune(pointers_to(first), referee.originals(), *data.dataset,
-                                                         data.dataset->editor_train, chosen, weights);
+    const std::vector<SubjectNetwork> edited =
+        fine_tune(pointers_to(first), referee.originals(), *data.dataset, data.dataset->editor_train, chosen, weights);
     const double seconds = seconds_since(begin) / static_cast<double>(edited.size());
     return ComparedPoint{.setting = {}, .seconds = seconds, .network = referee.measure(pointers_to(edited))};
   };

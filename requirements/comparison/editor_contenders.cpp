@@ -39,9 +39,8 @@ ComparedPoint replace_by_canonical(const ContenderData& data, const EditorConten
   for (std::size_t n = 0; n < candidates.size(); ++n)
     if (kept[n].requirement <= budget) fitting.push_back(&candidates[n]);
   if (fitting.empty()) {
-    const auto least = std::min_element(kept.begin(), kept.end(), [](const auto& a, const auto& b) {
-      return a.requirement < b.requirement;
-    });
+    const auto least = std::min_element(kept.begin(), kept.end(),
+                                        [](const auto& a, const auto& b) { return a.requirement < b.requirement; });
     fitting.push_back(&candidates[static_cast<std::size_t>(least - kept.begin())]);
   }
   const auto best = canonical_replacement(fitting, referee.originals(), data.choosing_rows);

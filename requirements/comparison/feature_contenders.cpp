@@ -40,11 +40,11 @@ std::vector<std::int64_t> default_budgets(std::size_t features) {
   return kept;
 }
 
-std::vector<std::vector<std::uint8_t>> selected(const ContenderData& data, const Networks& networks,
-                                                FeatureScore score, std::int64_t kept) {
+std::vector<std::vector<std::uint8_t>> selected(const ContenderData& data, const Networks& networks, FeatureScore score,
+                                                std::int64_t kept) {
   const std::vector<std::int32_t> label = spread_labels(data.dataset->editor_train);
-  return select_features(
-      feature_scores(networks, data.probe_rows, data.dataset->features, score, {.label = label}), kept);
+  return select_features(feature_scores(networks, data.probe_rows, data.dataset->features, score, {.label = label}),
+                         kept);
 }
 
 }  // namespace
@@ -64,15 +64,13 @@ void add_feature_contenders(const ContenderData& data, const Wanted& wanted, std
       return remove_features(networks, data.dataset->features, marks, mean);
     };
     if (wanted(selection.name))
-      contenders.push_back(
-          network_contender(selection.name, selection.title, MethodKind::one_shot, settings, select));
-    if (selection.fold)
-      add_with_epochs(data, wanted, selection.name, selection.title, settings, select, contenders);
+      contenders.push_back(network_contender(selection.name, selection.title, MethodKind::one_shot, settings, select));
+    if (selection.fold) add_with_epochs(data, wanted, selection.name, selection.title, settings, select, contenders);
   }
   const double epochs = data.config->retraining_epochs;
   const NetworkMethod fresh = [&data, budgets](const Networks& networks, std::size_t setting) {
-    return untrained_like(networks, *data.dataset,
-                          selected(data, networks, FeatureScore::divergence, budgets[setting]), data.config->seed);
+    return untrained_like(networks, *data.dataset, selected(data, networks, FeatureScore::divergence, budgets[setting]),
+                          data.config->seed);
   };
   for (const auto target : {FineTuningTarget::labels, FineTuningTarget::original}) {
     const bool labels = target == FineTuningTarget::labels;

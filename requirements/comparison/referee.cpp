@@ -96,8 +96,8 @@ std::vector<double> Referee::constant_divergence() const {
     const auto own = logits(static_cast<std::size_t>(n));
     std::vector<double> share(static_cast<std::size_t>(classes), 0.0), row(share.size());
     for (std::size_t at = 0; at < own.size(); at += share.size()) {
-      const double top = static_cast<double>(*std::max_element(own.begin() + static_cast<std::ptrdiff_t>(at),
-                                                               own.begin() + static_cast<std::ptrdiff_t>(at) + classes));
+      const double top = static_cast<double>(*std::max_element(
+          own.begin() + static_cast<std::ptrdiff_t>(at), own.begin() + static_cast<std::ptrdiff_t>(at) + classes));
       double sum = 0.0;
       for (std::size_t c = 0; c < share.size(); ++c) sum += row[c] = std::exp(static_cast<double>(own[at + c]) - top);
       for (std::size_t c = 0; c < share.size(); ++c) share[c] += row[c] / sum / static_cast<double>(rows_->count);

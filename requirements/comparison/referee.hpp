@@ -37,11 +37,11 @@ class Referee {
 
   const Networks& originals() const { return originals_; }
   const Rows& rows() const { return *rows_; }
-  std::span<const std::int32_t> group() const { return group_; }      // (rows), or empty
+  std::span<const std::int32_t> group() const { return group_; }  // (rows), or empty
   const std::vector<std::string>& group_names() const { return group_names_; }
-  std::span<const float> logits(std::size_t index) const;             // (rows, classes) of original `index`
+  std::span<const float> logits(std::size_t index) const;  // (rows, classes) of original `index`
   double accuracy(std::size_t index) const { return accuracy_[index]; }
-  std::vector<double> unedited() const { return unedited_; }           // (networks)
+  std::vector<double> unedited() const { return unedited_; }  // (networks)
   const std::vector<double>& accuracies() const { return accuracy_; }
   /// Mean divergence of always answering with the original's mean prediction, per network.
   std::vector<double> constant_divergence() const;

@@ -12,20 +12,6 @@
 
 using namespace amend;
 
-namespace {
-/// Runs the body of a test with `threads` OpenMP threads.
-class ThreadCount {
- public:
-  explicit ThreadCount(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~ThreadCount() { omp_set_num_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
-}  // namespace
-
 TEST_CASE("parallel_for visits every index once", "[engine]") {
   for (int threads : {1, 2, 3}) {
     const ThreadCount guard(threads);

@@ -1,6 +1,5 @@
 #include "test/support/random_networks.hpp"
 
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>

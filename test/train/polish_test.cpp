@@ -10,8 +10,8 @@ namespace amend {
 
 TEST_CASE("polishing is fine-tuning towards the originals with the condition's lambdas on groups") {
   const Dataset dataset = test::small_dataset();
-  TrainedEditor trained = test::small_editor(
-      {.requirements = {"pruning", "equalised_odds", "demographic_parity"}}, dataset, DType::float32);
+  TrainedEditor trained = test::small_editor({.requirements = {"pruning", "equalised_odds", "demographic_parity"}},
+                                             dataset, DType::float32);
   const auto networks = test::mixed_networks(4);
   const auto pointers = pointers_to(networks);
   const auto lambda = test::spread_lambda(trained, networks.size());

@@ -33,7 +33,8 @@ TEST_CASE("the hypervolume agrees with counting a grid") {
   const RandomStream random(3, 1);
   std::vector<FrontPoint> points;
   for (std::uint64_t i = 0; i < 12; ++i)
-    points.push_back({1.3 * static_cast<double>(random.uniform(2 * i)), 0.06 * static_cast<double>(random.uniform(2 * i + 1))});
+    points.push_back(
+        {1.3 * static_cast<double>(random.uniform(2 * i)), 0.06 * static_cast<double>(random.uniform(2 * i + 1))});
   const FrontPoint reference{1.0, 0.05};
   constexpr int kGrid = 1000;
   int dominated = 0;
