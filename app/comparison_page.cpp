@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "app/page/figures.hpp"
 #include "app/page/html_text.hpp"
 #include "app/page/style.hpp"
@@ -33,14 +35,17 @@ constexpr const char* kHowToRead =
     "0 "
     "useless.</p>\n";
 
-std::string sentence_of_worst(const ComparisonTable& table, const TableStatistics& statistics) {
-  if (statistics.points.front().empty()) return "";
-  const PointStatistics& last = statistics.points.front().back();
+std::string capitalised(std::string text) {
+  if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') text.front() = static_cast<char>(text.front() - 32);
+  return text;
+}
+
+std::string sentence_of_worst(const ComparisonTable& table, const PointStatistics& strongest) {
   return fmt::format(
       "At its strongest setting the editor makes {} of {} networks lose more than one point of accuracy; {} loses "
       "most, "
       "{} points.",
-      last.losing, table.network.size(), table.network[last.worst], decimals(last.worst_drop, 2));
+      strongest.losing, table.network.size(), table.network[strongest.worst], decimals(strongest.worst_drop, 2));
 }
 
 /// How long the editor takes, and the method with the largest volume of the others.
@@ -53,26 +58,28 @@ std::string sentence_of_time(const ComparisonTable& table) {
   }
   const std::string own = duration(mean_seconds(table.methods.front()));
   if (!best) return fmt::format("The editor takes {} per network.", own);
-  return fmt::format("The editor takes {} per network, {} (the best of the others) {}.", own, label_of(*best),
-                     duration(mean_seconds(*best)));
+  return fmt::format("The editor takes {} per network, \u201c{}\u201d (the best of the others) {}.", own,
+                     label_of(*best), duration(mean_seconds(*best)));
 }
 
 std::string section(const ComparisonTable& table, std::size_t number) {
   std::string out = fmt::format(
-      "<section id=\"table-{0}\" aria-labelledby=\"heading-{0}\">\n<h2 id=\"heading-{0}\">{0}. {1}: {2} "
-      "networks</h2>\n",
-      number, escaped(table.requirement), escaped(table.networks));
+      "<section id=\"table-{0}\" aria-labelledby=\"heading-{0}\">\n<h2 id=\"heading-{0}\">{0}. {1} "
+      "<small>on {2} networks: {3}</small></h2>\n",
+      number, escaped(capitalised(table.requirement)), table.network.size(), escaped(table.networks));
   if (table.methods.empty() || table.network.empty())
     return out + "<p>Nothing was measured for this table.</p>\n</section>\n";
   const TableStatistics statistics = statistics_of(table);
   out += fmt::format("<p class=\"verdict\">{}</p>\n", escaped(verdict_of(table, by_divergence(table)).sentence));
-  std::string more;
-  if (by_divergence(table)) more = verdict_of(table, false).sentence + " ";
-  more += sentence_of_time(table) + " " + sentence_of_worst(table, statistics);
-  out += fmt::format(
-      "<p>{}</p>\n<p class=\"lead\">Requirement: {}, smaller is better; the {} unedited networks have {} "
-      "on average.</p>\n",
-      escaped(more), escaped(table.axis), table.network.size(), significant(statistics.unedited));
+  std::vector<std::string> more;
+  if (by_divergence(table)) more.push_back(verdict_of(table, false).sentence);
+  more.push_back(sentence_of_time(table));
+  if (!statistics.points.front().empty()) more.push_back(sentence_of_worst(table, statistics.points.front().back()));
+  more.push_back(fmt::format("Requirement: {}, smaller is better; the unedited networks have {} on average.",
+                             table.axis, significant(statistics.unedited)));
+  out += "<ul class=\"more\">\n";
+  for (const std::string& sentence : more) out += fmt::format("<li>{}</li>\n", escaped(sentence));
+  out += "</ul>\n";
   out += figures_of(table, statistics, number);
   out += "<h3>Numbers</h3>\n" + method_table(table, number) + setting_table(table, statistics, number);
   return out + "</section>\n";

@@ -67,6 +67,12 @@ std::string described(const Plot& plot) {
   return out;
 }
 
+std::string left_out(std::size_t methods) {
+  if (methods == 0) return "";
+  return methods == 1 ? " One method has no divergence and is not shown."
+                      : fmt::format(" {} methods have no divergence and are not shown.", methods);
+}
+
 std::string legend(const ComparisonTable& table) {
   std::string out = "<ul class=\"legend\" aria-label=\"Methods\">\n";
   for (std::size_t m = 0; m < table.methods.size(); ++m)
@@ -100,12 +106,10 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
   if (any)
     out += figures.figure(
         divergence,
-        fmt::format(
-            "How far the edited networks' predictions are from the originals' (Jensen-Shannon divergence, nats) "
-            "as the requirement becomes stricter. Lower is better. Means over networks; the band and the "
-            "whiskers are 95% bootstrap intervals of the mean.{}",
-            without > 0 ? fmt::format(" {} of the methods have no divergence and are not shown.", without)
-                        : std::string()));
+        "How far the edited networks' predictions are from the originals' (Jensen-Shannon divergence, nats) as the "
+        "requirement becomes stricter. Lower is better. Means over networks; the band and the whiskers are 95% "
+        "bootstrap intervals of the mean." +
+            left_out(without));
   else
     out += "<p>No method of this table has a divergence.</p>\n";
 
@@ -155,9 +159,11 @@ std::string times(Figures& figures, const ComparisonTable& table) {
             .x_logarithmic = true,
             .y_from_zero = false,
             .labels = Labels::beside};
+  std::size_t without = 0;
   for (std::size_t m = 0; m < table.methods.size(); ++m) {
     const ComparedMethod& method = table.methods[m];
     const ComparedVolume* volume = volume_of(method, divergence);
+    if (!volume) ++without;
     if (!volume || method.points.empty()) continue;
     plot.curves.push_back({m,
                            label_of(method),
@@ -167,12 +173,13 @@ std::string times(Figures& figures, const ComparisonTable& table) {
                              .tip = fmt::format("{}: hypervolume {}, {} per network", label_of(method),
                                                 with_interval(volume->volume, 3), duration(mean_seconds(method)))}}});
   }
-  if (plot.curves.empty()) return "";
+  if (plot.curves.empty()) return "<p>No time was measured.</p>\n";
   plot.description = described(plot);
   return figures.figure(plot,
                         "What quality costs: time to edit one network (mean over the settings, a batch's time "
                         "divided by its networks) against hypervolume. Up and to the left is better. Training the "
-                        "editor itself is not included.");
+                        "editor itself is not included." +
+                            left_out(without));
 }
 
 std::string worst_cases(Figures& figures, const ComparisonTable& table, const TableStatistics& statistics) {
@@ -193,10 +200,10 @@ std::string worst_cases(Figures& figures, const ComparisonTable& table, const Ta
   worst.title = "The worst network";
   worst.y_title = "worst network's loss, points";
   worst.description = described(worst);
-  return "<div class=\"pair\">\n" +
-         figures.figure(losing, "Share of the networks that lose more than one point of accuracy. Lower is better.") +
-         figures.figure(worst, "Accuracy lost by the network that loses most at each setting. Lower is better.") +
-         "</div>\n";
+  std::string out =
+      figures.figure(losing, "Share of the networks that lose more than one point of accuracy. Lower is better.");
+  out += figures.figure(worst, "Accuracy lost by the network that loses most at each setting. Lower is better.");
+  return "<div class=\"pair\">\n" + out + "</div>\n";
 }
 
 }  // namespace

@@ -76,13 +76,13 @@ const std::string& label_of(const ComparedMethod& method) { return method.title.
 
 std::string words_of(MethodKind kind) {
   switch (kind) {
-    case MethodKind::editor: return "editor, no training per network";
-    case MethodKind::polished: return "an edit, then a few training steps";
+    case MethodKind::editor: return "forward passes only";
+    case MethodKind::polished: return "an edit, then fine-tuning";
     case MethodKind::one_shot: return "no training";
-    case MethodKind::canonical: return "one network for all";
-    case MethodKind::fine_tuned: return "training per network";
+    case MethodKind::canonical: return "the same network for all";
+    case MethodKind::fine_tuned: return "trained per network";
     case MethodKind::retrained: return "from scratch per network";
-    case MethodKind::attribute: return "needs the sensitive attribute when deployed";
+    case MethodKind::attribute: return "needs the sensitive attribute";
   }
   fail("comparison_page", "unknown kind of method ", static_cast<int>(kind));
 }

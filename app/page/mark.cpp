@@ -23,11 +23,13 @@ constexpr std::array<Shape, 10> kShapes{{{"M-1,0A1,1,0,1,1,1,0A1,1,0,1,1,-1,0Z",
                                          {"M0,-1.3L1.3,0L0,1.3L-1.3,0Z", false},
                                          {"M0,-1.3V1.3M-1.3,0H1.3", false}}};
 constexpr std::array<const char*, 5> kDashes{"none", "8 3", "2.5 2.5", "9 3 2 3", "14 4"};
-constexpr std::size_t kColours = 8;
+constexpr std::size_t kColours = 7;  // beside the editor's, which no other method has
+
+std::size_t colour(std::size_t method) { return method == 0 ? 0 : 1 + (method - 1) % kColours; }
 
 }  // namespace
 
-std::string mark_class(std::size_t method) { return fmt::format("m m{} c{}", method, method % kColours); }
+std::string mark_class(std::size_t method) { return fmt::format("m m{} c{}", method, colour(method)); }
 
 std::string mark(std::size_t method, double x, double y, double radius) {
   const Shape& shape = kShapes[method % kShapes.size()];
@@ -40,7 +42,7 @@ std::string dashes(std::size_t method) { return method == 0 ? "none" : kDashes[(
 std::string sample(std::size_t method) {
   return fmt::format(R"(<svg class="sample c{}{}" viewBox="0 0 44 16" width="44" height="16" aria-hidden="true">)"
                      R"(<path class="line" d="M1,8H43" stroke-dasharray="{}"/>{}</svg>)",
-                     method % kColours, method == 0 ? " own" : "", dashes(method), mark(method, 22, 8));
+                     colour(method), method == 0 ? " own" : "", dashes(method), mark(method, 22, 8));
 }
 
 }  // namespace amend::page

@@ -14,7 +14,7 @@ namespace {
 
 // In units of the view box. Letters grow on narrow screens (style.cpp), where labels at the right are cut off: the
 // margins have room for that.
-constexpr double kLeft = 72, kRight = 560, kTop = 44, kBottom = 372, kHeight = 440;
+constexpr double kLeft = 72, kRight = 544, kTop = 56, kBottom = 380, kHeight = 446;
 constexpr double kWidth = 572, kLabelledWidth = 760;
 constexpr double kLetters = 12;
 constexpr std::size_t kLongestLabel = 30, kLongestTitle = 58;
@@ -157,7 +157,7 @@ std::string svg(const Plot& plot) {
     out += line(kLeft, tick.position, kRight, tick.position, tick.value == 0.0 ? "axis" : "grid");
     out += text(kLeft - 8, tick.position, "end", "tick", tick.label, "0.35em");
   }
-  out += text(4, kTop, "start", "title", shortened(plot.y_title, kLongestTitle), "-1.6em");
+  out += text(4, kTop, "start", "title", shortened(plot.y_title, kLongestTitle), "-1.55em");
   out += x_axis(scales.x, plot.x_title, kLeft, kTop, kBottom, false);
   if (plot.y_limit && scales.limit_shown) {
     const double y = scales.y(*plot.y_limit);
@@ -169,8 +169,9 @@ std::string svg(const Plot& plot) {
   if (plot.x_unedited) {
     const double x = scales.x(*plot.x_unedited);
     const bool left = x > 0.5 * (kLeft + kRight);
-    out += line(x, kTop + 14, x, kBottom, "limit") +
-           text(left ? x - 5 : x + 5, kTop + 14, left ? "end" : "start", "note", "unedited", "0.8em");
+    // Near the unedited networks little is lost: this height is free.
+    out += line(x, kTop, x, kBottom, "limit") +
+           text(left ? x - 5 : x + 5, kTop + 0.3 * (kBottom - kTop), left ? "end" : "start", "note", "unedited");
   }
   std::vector<const Curve*> curves;
   for (const Curve& curve : plot.curves)
@@ -182,19 +183,20 @@ std::string svg(const Plot& plot) {
 }
 
 std::string svg(const DotPlot& plot) {
-  constexpr double kRow = 46, kRowsTop = 8;
+  constexpr double kRow = 50, kRowsTop = 8;
   const double bottom = kRowsTop + kRow * static_cast<double>(plot.rows.size()) + 10;
   std::string out = open_svg(plot.id, plot.title, plot.description, "half", kWidth, bottom + 68);
   std::vector<double> values;
   for (const DotRow& row : plot.rows) values.insert(values.end(), {row.mean, row.interval.low, row.interval.high});
-  const Scale x = Scale::linear(values, 24, kRight - 12);
+  const Scale x = Scale::linear(values, 36, kRight - 8);
   out += x_axis(x, plot.x_title, 4, kRowsTop, bottom, true);
   double top = kRowsTop;
   for (const DotRow& row : plot.rows) {
-    const double y = top + 35, at = x(row.mean);
+    const double y = top + 36, at = x(row.mean);
     out += fmt::format("<g class=\"{}{}\">\n", mark_class(row.method), row.method == 0 ? " own" : "");
     out += text(4, top + 16, "start", "name", shortened(row.label, 40)) +
            text(kRight, top + 16, "end", "name", decimals(row.mean, 3));
+    out += line(4, y, kRight, y, "grid");
     out += line(x(row.interval.low), y, x(row.interval.high), y, "range");
     out += mark(row.method, at, y, 6) + "</g>\n";
     top += kRow;

@@ -12,9 +12,9 @@ namespace {
 
 constexpr double kZeroRoom = 0.1;  // of a logarithmic axis, for zero
 
-/// 1, 2 or 5 times a power of ten: the step that divides `span` into four to nine parts.
+/// 1, 2 or 5 times a power of ten: the step that divides `span` into three to six parts.
 double round_step(double span) {
-  const double rough = span / 5.0, power = std::pow(10.0, std::floor(std::log10(rough)));
+  const double rough = span / 6.0, power = std::pow(10.0, std::floor(std::log10(rough)));
   for (double factor : {1.0, 2.0, 5.0})
     if (rough <= factor * power) return factor * power;
   return 10.0 * power;

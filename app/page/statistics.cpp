@@ -62,7 +62,10 @@ double mean_seconds(const ComparedMethod& method) {
 }
 
 bool by_divergence(const ComparisonTable& table) {
-  return !table.methods.empty() && table.methods.front().divergence_volume.has_value();
+  const auto has = [](const ComparedMethod& method) { return method.divergence_volume.has_value(); };
+  const auto& methods = table.methods;
+  return !methods.empty() && has(methods.front()) &&
+         (methods.size() == 1 || std::any_of(methods.begin() + 1, methods.end(), has));
 }
 
 }  // namespace amend::page

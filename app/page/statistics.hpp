@@ -29,7 +29,8 @@ TableStatistics statistics_of(const ComparisonTable& table);
 /// Mean over the settings of the time for one network; 0 for a method without settings.
 double mean_seconds(const ComparedMethod& method);
 
-/// Whether the editor has a hypervolume by divergence: then that one decides, else the one by accuracy.
+/// Whether the editor and another method have a hypervolume by divergence: then that one decides, else the one by
+/// accuracy, which all have.
 bool by_divergence(const ComparisonTable& table);
 
 }  // namespace amend::page

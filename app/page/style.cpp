@@ -24,7 +24,7 @@ body {
   margin: 0; background: var(--paper); color: var(--ink);
   font: 1.0625rem/1.6 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, "DejaVu Serif", serif;
 }
-main { max-width: 60rem; margin: 0 auto; padding: 4rem 1.5rem 5rem; }
+main { max-width: 65rem; margin: 0 auto; padding: 4rem 1.5rem 5rem; }
 h1, h2, h3, table, .legend, svg text, figcaption, summary, dl, nav {
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", sans-serif;
 }
@@ -34,7 +34,10 @@ h3 { font-size: 1.05rem; margin: 3rem 0 1rem; }
 section { margin-top: 4rem; }
 p { max-width: 42rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
 .verdict { font-size: 1.15rem; line-height: 1.55; }
-.lead { color: var(--soft); }
+.more { max-width: 42rem; padding-left: 1.1rem; margin: 0; overflow-wrap: anywhere; }
+.more li { margin-bottom: .4rem; }
+.more li::marker { color: var(--soft); }
+h2 small { font-weight: 400; font-size: .7em; display: block; }
 a { color: var(--link); text-underline-offset: .15em; }
 a:focus-visible, button:focus-visible, .scroll:focus-visible, summary:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px;
@@ -47,13 +50,16 @@ code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", m
 
 .scroll { overflow-x: auto; margin: 1.5rem 0 2.5rem; }
 table { border-collapse: collapse; font-size: .8125rem; line-height: 1.4; font-variant-numeric: tabular-nums; width: 100%; }
-caption { text-align: left; color: var(--soft); padding: 0 0 .75rem; max-width: 44rem; }
+caption { text-align: left; color: var(--soft); padding: 0 0 .75rem; max-width: min(44rem, calc(100vw - 2.5rem)); }
 caption b { color: var(--ink); }
-th, td { padding: .4rem .7rem; text-align: right; vertical-align: baseline; font-weight: 400; }
+th, td { padding: .4rem .5rem; text-align: right; vertical-align: baseline; font-weight: 400; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 th[scope=row], th[scope=rowgroup], th[rowspan]:first-child, th:first-child, .text, .words th, .words td { text-align: left; }
-tr:nth-child(2) th[scope=col]:first-child { text-align: right; padding-left: .7rem; }
+th[rowspan]:first-child { min-width: 11rem; }
+tr:nth-child(2) th[scope=col]:first-child { text-align: right; padding-left: .5rem; }
+td.text { min-width: 7.5rem; padding-left: 1.2rem; }
+th.text { padding-left: 1.2rem; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--rule); }
 thead th[scope=colgroup] { text-align: center; border-bottom-width: 0; padding-bottom: 0; }
 thead { border-top: 2px solid var(--ink); }
@@ -61,9 +67,12 @@ table { border-bottom: 2px solid var(--ink); }
 tbody tr + tr > * { border-top: 1px solid var(--grid); }
 tbody + tbody { border-top: 1px solid var(--rule); }
 td small, th small { display: block; white-space: nowrap; }
+.compact td small { display: inline; margin-left: .4em; }
+.compact th[scope=row], .compact td { white-space: nowrap; }
 th small { white-space: normal; }
 th[scope=rowgroup] { font-weight: 600; padding-top: .9rem; }
 .own > th, .own th[scope=rowgroup], .own > td { font-weight: 600; }
+.own > .text { font-weight: 400; }
 .own small { font-weight: 400; }
 summary { cursor: pointer; font-size: .875rem; color: var(--link); }
 
@@ -81,6 +90,8 @@ figcaption { font-size: .8125rem; line-height: 1.5; color: var(--soft); max-widt
 figcaption b { color: var(--ink); }
 .pair { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); align-items: start; }
 .frame { overflow: hidden; }
+.curves .frame { margin: -1rem 0; }
+.pair .curves .frame { margin: 0; }
 svg.plot { display: block; width: 100%; height: auto; }
 svg.half { max-width: 36rem; }
 .wide text { font-size: 11.5px; }
@@ -110,6 +121,7 @@ svg .own .name { font-weight: 600; }
   h1 { font-size: 1.6rem; }
   h2 { font-size: 1.25rem; }
   .verdict { font-size: 1.0625rem; }
+  .curves .frame { margin: 0; }
   svg.wide { width: 132.9%; }
   .direct { display: none; }
   svg.plot text { font-size: 20px; }
@@ -119,7 +131,7 @@ svg .own .name { font-weight: 600; }
 @media print {
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
-  section { break-before: page; margin-top: 0; }
+  section + section { break-before: page; margin-top: 0; }
   h2 { border-top: 0; padding-top: 0; }
   h2, h3, caption, thead { break-after: avoid; }
   tr { break-inside: avoid; }

@@ -28,7 +28,7 @@ std::string cell(const ComparedMean& value, int digits) {
 std::string volume_cells(const ComparedVolume* volume, bool editor) {
   if (!volume) return cell(kNothing) + cell(kNothing) + cell(kNothing);
   if (editor) return cell(volume->volume, 3) + cell(kNothing) + cell(kNothing);
-  return cell(volume->volume, 3) + cell(volume->editor_lead, 3) + cell(decimals(100.0 * volume->editor_wins, 0) + "%");
+  return cell(volume->volume, 3) + cell(volume->editor_lead, 4) + cell(decimals(100.0 * volume->editor_wins, 0) + "%");
 }
 
 std::string verdict_cell(const Verdict& verdict) {
@@ -47,7 +47,7 @@ std::string overview(const Comparison& comparison) {
       "\u25c6 "
       "not clearly different from some, \u25bc behind some; by 95% intervals of the difference.</caption>\n<thead><tr>"
       "<th scope=\"col\">Requirement</th><th scope=\"col\">Networks</th><th scope=\"col\">By divergence</th>"
-      "<th scope=\"col\">By accuracy</th><th scope=\"col\">Time per network</th></tr></thead>\n<tbody>\n";
+      "<th scope=\"col\">By accuracy</th><th scope=\"col\">Editor\u2019s time per network</th></tr></thead>\n<tbody>\n";
   for (std::size_t t = 0; t < comparison.tables.size(); ++t) {
     const ComparisonTable& table = comparison.tables[t];
     out += fmt::format("<tr><th scope=\"row\"><a href=\"#table-{}\">{}</a></th>{}{}{}{}</tr>\n", t + 1,
@@ -87,7 +87,8 @@ std::string method_table(const ComparisonTable& table, std::size_t number) {
 std::string setting_table(const ComparisonTable& table, const TableStatistics& statistics, std::size_t number) {
   const std::string caption = fmt::format("Table {}.2. Settings", number);
   std::string out = fmt::format(
-      "<table>\n<caption><b>{}.</b> Means over {} networks with 95% bootstrap intervals; requirement: {}.</caption>\n"
+      "<table class=\"compact\">\n<caption><b>{}.</b> Means over {} networks with 95% bootstrap intervals; "
+      "requirement: {}.</caption>\n"
       "<thead><tr><th scope=\"col\">Setting</th><th scope=\"col\">Requirement</th><th scope=\"col\">Divergence, "
       "nats</th><th scope=\"col\">Accuracy lost, points</th><th scope=\"col\">Worst, points</th><th scope=\"col\" "
       "class=\"text\">Worst network</th><th scope=\"col\">Losing over 1 point</th></tr></thead>\n",

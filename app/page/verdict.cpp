@@ -11,6 +11,12 @@
 namespace amend::page {
 namespace {
 
+// Leads of close methods are a tenth of the volumes' last digit.
+constexpr int kLeadDigits = 4;
+
+/// Titles hold commas.
+std::string quoted(const ComparedMethod& method) { return "\u201c" + label_of(method) + "\u201d"; }
+
 struct Other {
   const ComparedMethod* method;
   const ComparedVolume* volume;
@@ -26,7 +32,7 @@ std::string listed(const std::vector<std::string>& items) {
 
 std::string names(const std::vector<Other>& others) {
   std::vector<std::string> items;
-  for (const Other& other : others) items.push_back(label_of(*other.method));
+  for (const Other& other : others) items.push_back(quoted(*other.method));
   return listed(items);
 }
 
@@ -35,9 +41,9 @@ std::string leaders(const std::vector<Other>& others) {
   std::vector<std::string> items;
   for (const auto& [method, volume] : others) {
     const ComparedMean& lead = volume->editor_lead;
-    items.push_back(fmt::format("{} ({}; by {}, {} to {})", label_of(*method), words_of(method->kind),
-                                decimals(-lead.mean, 3), decimals(-lead.interval.high, 3),
-                                decimals(-lead.interval.low, 3)));
+    items.push_back(fmt::format("{} ({}; by {}, {} to {})", quoted(*method), words_of(method->kind),
+                                decimals(-lead.mean, kLeadDigits), decimals(-lead.interval.high, kLeadDigits),
+                                decimals(-lead.interval.low, kLeadDigits)));
   }
   return listed(items);
 }
@@ -90,15 +96,16 @@ Verdict verdict_of(const ComparisonTable& table, bool divergence) {
     verdict.sentence = fmt::format(
         "{}, the editor wins: with a hypervolume of {} it is ahead of {}. The next, {} ({}), "
         "is behind by {}.",
-        measure, own, of_others(others.size(), others.size()), label_of(best), words_of(best.kind),
-        with_interval(others.front().volume->editor_lead, 3));
+        measure, own, of_others(others.size(), others.size()), quoted(best), words_of(best.kind),
+        with_interval(others.front().volume->editor_lead, kLeadDigits));
   } else {
     verdict.outcome = Outcome::unbeaten;
-    verdict.brief = behind.empty() ? fmt::format("no clear difference from {}", others.size())
-                                   : fmt::format("ahead of {} of {}, others unclear", behind.size(), others.size());
+    verdict.brief = behind.empty()
+                        ? fmt::format("no clear difference from {}", others.size())
+                        : fmt::format("ahead of {} of {}, {} unclear", behind.size(), others.size(), unclear.size());
     verdict.sentence = fmt::format(
         "{}, the editor is neither beaten nor a clear winner: its hypervolume is {}, that of {} {}.{}", measure, own,
-        label_of(best), with_interval(others.front().volume->volume, 3),
+        quoted(best), with_interval(others.front().volume->volume, 3),
         behind.empty() ? std::string() : fmt::format(" It is ahead of {}.", of_others(behind.size(), others.size())));
   }
   if (!unclear.empty())
