@@ -81,6 +81,8 @@ TEST_CASE("a comparison's CSV quotes what needs it") {
   comparison.dataset = "a \"b\"";
   const std::string text = comparison_csv(comparison);
   CHECK_THAT(text.substr(text.find('\n') + 1), StartsWith("\"a \"\"b\"\"\",pruning,held-out,editor,"));
+  comparison.dataset = "a\rb";
+  CHECK_THAT(comparison_csv(comparison), Catch::Matchers::Contains("\n\"a\rb\",pruning,"));
 }
 
 TEST_CASE("a comparison's CSV refuses lengths that differ") {
