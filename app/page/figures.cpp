@@ -32,7 +32,8 @@ class Figures {
   /// A plot against the requirement; `value_of` makes a point from its statistics, or nothing.
   template <class ValueOf>
   Plot front(const TableStatistics& statistics, const ValueOf& value_of) const {
-    Plot plot{.x_title = table_.axis + ", stricter \u2192", .x_logarithmic = table_.logarithmic, .x_reversed = true};
+    Plot plot{
+        .x_title = table_.axis, .x_hint = ", stricter \u2192", .x_logarithmic = table_.logarithmic, .x_reversed = true};
     for (std::size_t m = 0; m < table_.methods.size(); ++m) {
       Curve curve{m, label_of(table_.methods[m]), {}};
       for (std::size_t p = 0; p < statistics.points[m].size(); ++p) {

@@ -14,10 +14,10 @@ namespace {
 
 // In units of the view box. Letters grow on narrow screens (style.cpp), where labels at the right are cut off: the
 // margins have room for that.
-constexpr double kLeft = 72, kRight = 544, kTop = 56, kBottom = 380, kHeight = 446;
+constexpr double kLeft = 84, kRight = 544, kTop = 56, kBottom = 380, kHeight = 446;
 constexpr double kWidth = 572, kLabelledWidth = 760;
 constexpr double kLetters = 12;
-constexpr std::size_t kLongestLabel = 30, kLongestTitle = 58;
+constexpr std::size_t kLongestLabel = 30, kLongestTitle = 34;
 // A limit further above the curves than this would leave them no height.
 constexpr double kFar = 1.5;
 
@@ -59,7 +59,7 @@ std::string x_axis(const Scale& x, const std::string& title, double left, double
   if (x.gap() >= 0.0)
     out += line(x.gap() - 5, bottom + 5, x.gap() - 1, bottom - 5, "axis") +
            line(x.gap() + 1, bottom + 5, x.gap() + 5, bottom - 5, "axis");
-  return out + text(0.5 * (left + kRight), bottom + 5, "middle", "title", shortened(title, kLongestTitle), "2.6em");
+  return out + text(0.5 * (left + kRight), bottom + 5, "middle", "title", title, "2.6em");
 }
 
 struct Scales {
@@ -157,8 +157,8 @@ std::string svg(const Plot& plot) {
     out += line(kLeft, tick.position, kRight, tick.position, tick.value == 0.0 ? "axis" : "grid");
     out += text(kLeft - 8, tick.position, "end", "tick", tick.label, "0.35em");
   }
-  out += text(4, kTop, "start", "title", shortened(plot.y_title, kLongestTitle), "-1.55em");
-  out += x_axis(scales.x, plot.x_title, kLeft, kTop, kBottom, false);
+  out += text(4, kTop, "start", "title", plot.y_title, "-1.55em");
+  out += x_axis(scales.x, shortened(plot.x_title, kLongestTitle) + plot.x_hint, kLeft, kTop, kBottom, false);
   if (plot.y_limit && scales.limit_shown) {
     const double y = scales.y(*plot.y_limit);
     out += line(kLeft, y, kRight, y, "limit") + text(kRight - 4, y, "end", "note", plot.y_limit_label, "-0.4em");

@@ -26,9 +26,9 @@ enum class Labels { none, right, beside };
 
 /// A plot of curves, as an inline SVG. All texts are plain; they are escaped here.
 struct Plot {
-  std::string id;                  // of the page: title and description are found by it
-  std::string title, description;  // for those who do not see it
-  std::string x_title, y_title;
+  std::string id;                        // of the page: title and description are found by it
+  std::string title, description;        // for those who do not see it
+  std::string x_title, x_hint, y_title;  // the hint follows the title, which is shortened where it is long
   bool x_logarithmic = false;
   bool x_reversed = false;  // large values at the left
   std::vector<Curve> curves;

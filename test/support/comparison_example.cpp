@@ -146,7 +146,7 @@ Comparison comparison_example(std::size_t methods, std::size_t settings, std::si
   comparison.tables.back().networks = "held-out, shapes not in training";
   comparison.tables.push_back(table_of(std::min<std::size_t>(methods, 5), settings, networks, false, 0.9, false));
   comparison.tables.back().requirement = "equalised odds";
-  comparison.tables.back().axis = "sum of the gaps between groups";
+  comparison.tables.back().axis = "sum of the gaps between groups in true and false positive rates";
   comparison.tables.back().networks = "shift: education";
   return comparison;
 }
