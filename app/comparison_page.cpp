@@ -31,9 +31,9 @@ constexpr const char* kHowToRead =
     "<p>Every method makes a front: what its networks lose as the requirement becomes stricter; on both axes smaller "
     "is "
     "better. The hypervolume is the share of the rectangle between (0, 0) and the useless corner (the unedited "
-    "network\u2019s requirement, the loss of a network that ignores its input) that the front dominates: 1 is perfect, "
-    "0 "
-    "useless.</p>\n";
+    "network\u2019s requirement, the loss of a useless network) that the front dominates: 1 is perfect, 0 useless. A "
+    "network is useless when it always gives the mean prediction of its original (divergence) or loses five points of "
+    "accuracy.</p>\n";
 
 std::string capitalised(std::string text) {
   if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') text.front() = static_cast<char>(text.front() - 32);
@@ -81,7 +81,8 @@ std::string section(const ComparisonTable& table, std::size_t number) {
   for (const std::string& sentence : more) out += fmt::format("<li>{}</li>\n", escaped(sentence));
   out += "</ul>\n";
   out += figures_of(table, statistics, number);
-  out += "<h3>Numbers</h3>\n" + method_table(table, number) + setting_table(table, statistics, number);
+  out += "<h3>Numbers</h3>\n" + method_table(table, number) + setting_table(table, statistics, number) +
+         specificity_table(table, number);
   return out + "</section>\n";
 }
 

@@ -13,7 +13,7 @@
 namespace amend::page {
 namespace {
 
-constexpr const char* kIgnoring = "network that ignores its input";
+constexpr const char* kIgnoring = "useless network";
 
 /// Hands out numbers, `2.3`, and ids, and frames plots.
 class Figures {
@@ -128,8 +128,7 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
   drop.description = described(drop);
   return out + figures.figure(drop,
                               "Points of accuracy that the edited networks lose on the audit rows. Below zero the "
-                              "edit gained accuracy. Means over networks with 95% intervals as above; a network "
-                              "that ignores its input always answers the most frequent class.");
+                              "edit gained accuracy. Means over networks with 95% intervals as above.");
 }
 
 std::string volumes(Figures& figures, const ComparisonTable& table) {

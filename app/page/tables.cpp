@@ -111,4 +111,22 @@ std::string setting_table(const ComparisonTable& table, const TableStatistics& s
                      scrolling(caption, out + "</table>\n"));
 }
 
+std::string specificity_table(const ComparisonTable& table, std::size_t number) {
+  if (table.specificity.empty()) return {};
+  std::string out = fmt::format(
+      "<table>\n<caption><b>Table {}.3. Specificity.</b> Mean divergences in nats on validation rows. Where one edited "
+      "network stands in for all as well as the own edits do, the editor only writes a standard network.</caption>\n"
+      "<thead>\n<tr><th scope=\"col\">Setting</th><th scope=\"col\">own edit</th><th scope=\"col\">edits of others</th>"
+      "<th scope=\"col\">one edit for all</th><th scope=\"col\">edits among themselves</th><th scope=\"col\">originals "
+      "among themselves</th><th scope=\"col\">different masks</th></tr>\n</thead>\n<tbody>\n",
+      number);
+  for (const ComparedSpecificity& row : table.specificity) {
+    out += "<tr><th scope=\"row\">" + escaped(row.setting) + "</th>";
+    for (const double value : {row.own, row.cross, row.canonical, row.among_edited, row.among_originals})
+      out += cell(decimals(value, 4));
+    out += cell(fmt::format("{} of {}", row.masks, table.network.size())) + "</tr>\n";
+  }
+  return scrolling(fmt::format("Specificity, table {}", number), out + "</tbody>\n</table>\n");
+}
+
 }  // namespace amend::page

@@ -15,4 +15,7 @@ std::string method_table(const ComparisonTable& table, std::size_t number);
 /// Per method and setting: requirement, divergence, accuracy lost, worst cases.
 std::string setting_table(const ComparisonTable& table, const TableStatistics& statistics, std::size_t number);
 
+/// How specific the editor's edits are, setting by setting; empty when that was not measured.
+std::string specificity_table(const ComparisonTable& table, std::size_t number);
+
 }  // namespace amend::page

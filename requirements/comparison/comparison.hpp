@@ -63,6 +63,17 @@ struct ComparedMethod {
   ComparedVolume accuracy_volume;
 };
 
+/// How much an editor's edits are those of their networks, at one setting: mean divergences in nats on validation rows.
+struct ComparedSpecificity {
+  std::string setting;
+  double own = 0.0;              // of the originals to their own edits
+  double cross = 0.0;            // of the originals to the edits of others
+  double canonical = 0.0;        // of all originals to the one of these edits that stands in best
+  double among_edited = 0.0;     // of the edits to each other
+  double among_originals = 0.0;  // of the originals to each other
+  std::int64_t masks = 0;        // different sets of weights that are not zero
+};
+
 /// All methods for one requirement on the same held-out networks and audit rows. The first method is the editor.
 struct ComparisonTable {
   std::string requirement;           // `pruning`
@@ -75,6 +86,7 @@ struct ComparisonTable {
   std::vector<double> constant_divergence;  // (networks): of a network that always gives the original's mean prediction
   std::vector<double> useless_drop;         // (networks): points lost at which a network counts as useless
   std::vector<ComparedMethod> methods;
+  std::vector<ComparedSpecificity> specificity;  // of the first editor, at its settings; may be empty
 };
 
 /// What `amend compare` found.

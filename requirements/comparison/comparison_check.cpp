@@ -49,6 +49,9 @@ void check_comparison(const Comparison& comparison, std::string_view operation) 
     whole.numbers(table.accuracy, networks, "accuracy");
     whole.numbers(table.constant_divergence, networks, "constant_divergence");
     whole.numbers(table.useless_drop, networks, "useless_drop");
+    for (const ComparedSpecificity& row : table.specificity)
+      for (const double value : {row.own, row.cross, row.canonical, row.among_edited, row.among_originals})
+        whole.finite(value, "specificity");
     for (const ComparedMethod& method : table.methods) {
       const Checker own(operation, table.requirement + ", " + method.name);
       for (const ComparedPoint& point : method.points) {

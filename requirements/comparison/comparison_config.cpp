@@ -40,7 +40,7 @@ ComparisonTableConfig read_table(const Config& all, const std::string& requireme
 
 ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
   root.allow_only({"title", "population", "data", "networks", "seed", "requirements", "fine_tuning", "retraining",
-                   "polish", "canonical"});
+                   "polish", "canonical", "shifts"});
   ComparisonConfig c;
   c.file = root.file();
   c.title = root.get("title", root.file().stem().string());
@@ -69,6 +69,12 @@ ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
   const Config canonical = root.child("canonical");
   canonical.allow_only({"candidates"});
   c.canonical_candidates = canonical.get("candidates", c.canonical_candidates, between(1, 65536));
+  for (const Config& shift : root.children("shifts")) {
+    shift.allow_only({"name", "feature", "levels"});
+    c.shifts.push_back(
+        {shift.require<std::string>("name"), shift.require<std::string>("feature"), shift.list<std::string>("levels")});
+    if (c.shifts.back().levels.empty()) shift.fail_at("levels", "expected at least one level of the feature");
+  }
   return c;
 }
 

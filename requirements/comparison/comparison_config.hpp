@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "requirements/comparison/row_shift.hpp"
+
 namespace amend {
 
 /// An editor of a comparison and how it is called there.
@@ -17,7 +19,7 @@ struct ComparedEditor {
 struct ComparisonTableConfig {
   std::string requirement;
   std::vector<ComparedEditor> editors;  // the first is the one that baselines are held against
-  int strengths = 10;                   // settings of editors, and of methods that are set by a lambda
+  int strengths = 12;                   // settings of editors, and of methods that are set by a lambda
   std::vector<double> budgets;          // of methods that are told what to keep: shares, or numbers of features
   std::vector<std::string> baselines;   // names, see `baseline_names`; empty: all for the requirement
 };
@@ -35,10 +37,11 @@ struct ComparisonConfig {
   std::vector<double> fine_tuning_epochs{1.0, 3.0};
   std::int64_t fine_tuning_rows = 128;  // a step
   std::vector<double> learning_rates{1e-3, 3e-3, 1e-2};
-  int tuning_networks = 16;  // validation networks that learning rates are chosen on
+  int tuning_networks = 12;  // validation networks that learning rates are chosen on
   double retraining_epochs = 10.0;
   std::vector<std::int64_t> polish{12};  // steps
   int canonical_candidates = 40;         // edits of training networks
+  std::vector<RowShift> shifts;          // parts of the audit rows to measure on as well
 };
 
 /// Reads and validates a configuration. Relative paths of population and editors count from `folder`, that of the data

@@ -67,8 +67,17 @@ Json table_json(const ComparisonTable& table) {
             {"logarithmic", table.logarithmic},   {"networks", table.networks},
             {"network", table.network},           {"unedited", table.unedited},
             {"accuracy", table.accuracy},         {"constant_divergence", table.constant_divergence},
-            {"useless_drop", table.useless_drop}, {"methods", Json::array()}};
+            {"useless_drop", table.useless_drop}, {"methods", Json::array()},
+            {"specificity", Json::array()}};
   for (const ComparedMethod& method : table.methods) json["methods"].push_back(method_json(method));
+  for (const ComparedSpecificity& row : table.specificity)
+    json["specificity"].push_back({{"setting", row.setting},
+                                   {"own", row.own},
+                                   {"cross", row.cross},
+                                   {"canonical", row.canonical},
+                                   {"among_edited", row.among_edited},
+                                   {"among_originals", row.among_originals},
+                                   {"masks", row.masks}});
   return json;
 }
 
@@ -193,9 +202,20 @@ ComparedMethod method_of(const Value& value, std::size_t networks) {
   return method;
 }
 
+ComparedSpecificity specificity_of(const Value& value) {
+  value.only({"setting", "own", "cross", "canonical", "among_edited", "among_originals", "masks"});
+  return {.setting = value["setting"].text(),
+          .own = value["own"].number(),
+          .cross = value["cross"].number(),
+          .canonical = value["canonical"].number(),
+          .among_edited = value["among_edited"].number(),
+          .among_originals = value["among_originals"].number(),
+          .masks = value["masks"].count()};
+}
+
 ComparisonTable table_of(const Value& value) {
   value.only({"requirement", "axis", "logarithmic", "networks", "network", "unedited", "accuracy",
-              "constant_divergence", "useless_drop", "methods"});
+              "constant_divergence", "useless_drop", "methods", "specificity"});
   ComparisonTable table{.requirement = value["requirement"].text(),
                         .axis = value["axis"].text(),
                         .logarithmic = value["logarithmic"].truth(),
@@ -207,6 +227,7 @@ ComparisonTable table_of(const Value& value) {
   table.constant_divergence = value["constant_divergence"].items(networks, number_of);
   table.useless_drop = value["useless_drop"].items(networks, number_of);
   table.methods = value["methods"].items([&](const Value& method) { return method_of(method, networks); });
+  table.specificity = value["specificity"].items(specificity_of);
   return table;
 }
 

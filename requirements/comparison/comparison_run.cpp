@@ -10,6 +10,8 @@
 
 #include "engine/error.hpp"
 #include "metanet/data/population.hpp"
+#include "metanet/graph/predict.hpp"
+#include "requirements/baseline/canonical.hpp"
 #include "requirements/baseline/network_probe.hpp"
 #include "requirements/comparison/contender.hpp"
 #include "requirements/comparison/editor_contenders.hpp"
@@ -115,7 +117,9 @@ class Run {
                           .command = {},
                           .tables = {}};
     for (const ComparisonTableConfig& table : config_.tables)
-      for (const auto& [novel, networks] : held_out) comparison.tables.push_back(measure(table, networks, novel));
+      for (const auto& [novel, networks] : held_out)
+        for (ComparisonTable& measured : measure(table, networks, novel))
+          comparison.tables.push_back(std::move(measured));
     return comparison;
   }
 
@@ -132,7 +136,9 @@ class Run {
                  dataset_.audit.count, " and ", dataset_.validation.count);
   }
 
-  ComparisonTable measure(const ComparisonTableConfig& table_config, const Networks& networks, bool novel) {
+  /// A table on all audit rows and one on each shifted part of them, of the same edits.
+  std::vector<ComparisonTable> measure(const ComparisonTableConfig& table_config, const Networks& networks,
+                                       bool novel) {
     ContenderData data{.dataset = &dataset_,
                        .config = &config_,
                        .table = &table_config,
@@ -145,9 +151,23 @@ class Run {
     data.sensitive = editors.front().sensitive();
     std::vector<Contender> contenders = make_contenders(data, editors);
 
-    const Referee referee(dataset_, dataset_.audit, networks, table_config.requirement, data.sensitive),
-        tuning(dataset_, dataset_.validation, tuning_, table_config.requirement, data.sensitive);
-    ComparisonTable table = outline(table_config, referee, novel);
+    const Referee tuning(dataset_, dataset_.validation, tuning_, table_config.requirement, data.sensitive);
+    std::vector<Rows> shifted;
+    for (const RowShift& shift : config_.shifts)
+      shifted.push_back(shifted_rows(dataset_, dataset_.audit, shift, config_.file.string() + ": shifts"));
+    std::vector<std::unique_ptr<Referee>> owned;
+    Referees referees;
+    std::vector<ComparisonTable> tables;
+    for (std::size_t part = 0; part <= shifted.size(); ++part) {
+      owned.push_back(std::make_unique<Referee>(dataset_, part == 0 ? dataset_.audit : shifted[part - 1], networks,
+                                                table_config.requirement, data.sensitive));
+      referees.push_back(owned.back().get());
+      tables.push_back(outline(table_config, *owned.back(), novel));
+      if (part > 0)
+        tables.back().networks +=
+            fmt::format(", on {} rows of {}", shifted[part - 1].count, config_.shifts[part - 1].name);
+    }
+    tables.front().specificity = specificity_of(editors.front(), networks, data);
     std::size_t done = 0, all = 0;
     for (const Contender& contender : contenders)
       all += contender.settings.size() * (1 + (contender.learning_rates.size() > 1 ? 1 : 0));
@@ -168,14 +188,42 @@ class Run {
       if (contender.learning_rates.size() > 1) done += contender.settings.size();
       for (std::size_t setting = 0; setting < contender.settings.size(); ++setting) {
         report();
-        method.points.push_back(contender.run(referee, setting, rate));
-        method.points.back().setting = contender.settings[setting];
+        std::vector<ComparedPoint> points = contender.run(referees, setting, rate);
+        for (std::size_t part = 0; part < tables.size(); ++part) {
+          if (setting == 0) tables[part].methods.push_back(method);
+          points[part].setting = contender.settings[setting];
+          tables[part].methods.back().points.push_back(std::move(points[part]));
+        }
         ++done;
       }
-      table.methods.push_back(std::move(method));
     }
-    add_volumes(table, config_.seed);
-    return table;
+    for (ComparisonTable& table : tables) add_volumes(table, config_.seed);
+    return tables;
+  }
+
+  std::vector<ComparedSpecificity> specificity_of(const EditorContender& editor, const Networks& networks,
+                                                  const ContenderData& data) const {
+    std::vector<ComparedSpecificity> rows;
+    if (networks.size() < 2) return rows;
+    const std::vector<std::string> settings = editor.settings();
+    for (std::size_t setting = 0; setting < settings.size(); ++setting) {
+      const std::vector<SubjectNetwork> edited = editor.edit(networks, setting);
+      const Specificity found = specificity(networks, pointers_to(edited), data.choosing_rows);
+      std::set<std::vector<bool>> masks;
+      for (const SubjectNetwork& network : edited) {
+        std::vector<bool> mask;
+        for (const float weight : network.weights) mask.push_back(weight != 0.0f);
+        masks.insert(std::move(mask));
+      }
+      rows.push_back({.setting = settings[setting],
+                      .own = found.own,
+                      .cross = found.cross,
+                      .canonical = found.best_canonical,
+                      .among_edited = found.among_edited,
+                      .among_originals = found.among_originals,
+                      .masks = static_cast<std::int64_t>(masks.size())});
+    }
+    return rows;
   }
 
   ComparisonTable outline(const ComparisonTableConfig& config, const Referee& referee, bool novel) const {
@@ -190,7 +238,8 @@ class Run {
                           .accuracy = referee.accuracies(),
                           .constant_divergence = referee.constant_divergence(),
                           .useless_drop = std::vector<double>(referee.originals().size(), kUselessDrop),
-                          .methods = {}};
+                          .methods = {},
+                          .specificity = {}};
     for (const SubjectNetwork* network : referee.originals()) table.network.push_back(network->name);
     return table;
   }
@@ -203,7 +252,7 @@ class Run {
     for (const double rate : contender.learning_rates) {
       double loss = 0.0;
       for (std::size_t setting = 0; setting < contender.settings.size(); ++setting)
-        for (const ComparedNetwork& network : contender.run(tuning, setting, rate).network)
+        for (const ComparedNetwork& network : contender.run({&tuning}, setting, rate).front().network)
           loss += contender.towards_labels ? network.accuracy_drop : network.divergence.value();
       if (loss < least) {
         least = loss;

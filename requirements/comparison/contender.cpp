@@ -14,6 +14,13 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 }  // namespace
 
+std::vector<ComparedPoint> measured_by(const Referees& referees, const Networks& edited, double seconds) {
+  std::vector<ComparedPoint> points;
+  for (const Referee* referee : referees)
+    points.push_back({.setting = {}, .seconds = seconds, .network = referee->measure(edited)});
+  return points;
+}
+
 Contender network_contender(std::string name, std::string title, MethodKind kind, std::vector<std::string> settings,
                             NetworkMethod method) {
   Contender contender{.name = std::move(name),
@@ -23,11 +30,11 @@ Contender network_contender(std::string name, std::string title, MethodKind kind
                       .learning_rates = {},
                       .towards_labels = false,
                       .run = {}};
-  contender.run = [method = std::move(method)](const Referee& referee, std::size_t setting, double) {
+  contender.run = [method = std::move(method)](const Referees& referees, std::size_t setting, double) {
     const auto start = Clock::now();
-    const std::vector<SubjectNetwork> edited = method(referee.originals(), setting);
+    const std::vector<SubjectNetwork> edited = method(referees.front()->originals(), setting);
     const double seconds = seconds_since(start) / static_cast<double>(edited.size());
-    return ComparedPoint{.setting = {}, .seconds = seconds, .network = referee.measure(pointers_to(edited))};
+    return measured_by(referees, pointers_to(edited), seconds);
   };
   return contender;
 }
@@ -45,17 +52,17 @@ Contender tuned_contender(const ContenderData& data, std::string name, std::stri
   tuning.rows = data.config->fine_tuning_rows;
   tuning.seed = data.config->seed;
   contender.run = [&data, start = std::move(start), tuning = std::move(tuning), lambda = std::move(lambda)](
-                      const Referee& referee, std::size_t setting, double learning_rate) {
+                      const Referees& referees, std::size_t setting, double learning_rate) {
     FineTuning chosen = tuning;
     chosen.learning_rate = learning_rate;
     const auto begin = Clock::now();
-    const std::vector<SubjectNetwork> first = start(referee.originals(), setting);
+    const std::vector<SubjectNetwork> first = start(referees.front()->originals(), setting);
     std::vector<double> weights;
     if (!lambda.empty()) weights.assign(first.size() * chosen.requirements.size(), lambda[setting]);
-    const std::vector<SubjectNetwork> edited =
-        fine_tune(pointers_to(first), referee.originals(), *data.dataset, data.dataset->editor_train, chosen, weights);
+    const std::vector<SubjectNetwork> edited = fine_tune(pointers_to(first), referees.front()->originals(),
+                                                         *data.dataset, data.dataset->editor_train, chosen, weights);
     const double seconds = seconds_since(begin) / static_cast<double>(edited.size());
-    return ComparedPoint{.setting = {}, .seconds = seconds, .network = referee.measure(pointers_to(edited))};
+    return measured_by(referees, pointers_to(edited), seconds);
   };
   return contender;
 }

@@ -39,8 +39,9 @@ struct Contender {
   std::vector<double> learning_rates;  // to choose from on validation networks; empty: nothing to choose
   bool towards_labels = false;         // they are chosen by accuracy, not by divergence
 
-  /// Edits the referee's networks at setting `setting` and has them measured; the seconds are those of editing.
-  std::function<ComparedPoint(const Referee& referee, std::size_t setting, double learning_rate)> run;
+  /// Edits the referees' networks, the same for all, at setting `setting` and has each measure them: a point for each.
+  /// The seconds are those of editing.
+  std::function<std::vector<ComparedPoint>(const Referees& referees, std::size_t setting, double learning_rate)> run;
 };
 
 /// Whether a baseline of this name is to be compared.
@@ -48,6 +49,9 @@ using Wanted = std::function<bool(const std::string&)>;
 
 /// Edits networks; the second argument is the index of the setting.
 using NetworkMethod = std::function<std::vector<SubjectNetwork>(const Networks&, std::size_t)>;
+
+/// What each referee measures of the same edits; `seconds`: per network.
+std::vector<ComparedPoint> measured_by(const Referees& referees, const Networks& edited, double seconds);
 
 /// A contender that edits networks and trains none of them.
 Contender network_contender(std::string name, std::string title, MethodKind kind, std::vector<std::string> settings,

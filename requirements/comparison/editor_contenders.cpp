@@ -23,13 +23,14 @@ double mean_requirement(const std::vector<ComparedNetwork>& networks) {
 
 /// The best stand-in for all originals among edits of training networks that keep, each of itself, no more of the
 /// requirement than the own edits do on average (or the one that keeps least).
-ComparedPoint replace_by_canonical(const ContenderData& data, const EditorContender& editor, const Referee& referee,
-                                   std::size_t setting) {
+std::vector<ComparedPoint> replace_by_canonical(const ContenderData& data, const EditorContender& editor,
+                                                const Referees& referees, std::size_t setting) {
+  const Networks& originals = referees.front()->originals();
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<SubjectNetwork> own = editor.edit(referee.originals(), setting),
+  const std::vector<SubjectNetwork> own = editor.edit(originals, setting),
                                     candidates = editor.edit(data.training_networks, setting);
   // Gaps on the rows that the choice is made on; weights and features are the same on any.
-  const Referee own_referee(*data.dataset, data.dataset->validation, referee.originals(), data.table->requirement,
+  const Referee own_referee(*data.dataset, data.dataset->validation, originals, data.table->requirement,
                             data.sensitive),
       candidate_referee(*data.dataset, data.dataset->validation, data.training_networks, data.table->requirement,
                         data.sensitive);
@@ -43,12 +44,10 @@ ComparedPoint replace_by_canonical(const ContenderData& data, const EditorConten
                                         [](const auto& a, const auto& b) { return a.requirement < b.requirement; });
     fitting.push_back(&candidates[static_cast<std::size_t>(least - kept.begin())]);
   }
-  const auto best = canonical_replacement(fitting, referee.originals(), data.choosing_rows);
+  const auto best = canonical_replacement(fitting, originals, data.choosing_rows);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const Networks stand_in(referee.originals().size(), fitting[static_cast<std::size_t>(best.index)]);
-  return {.setting = {},
-          .seconds = seconds.count() / static_cast<double>(stand_in.size()),
-          .network = referee.measure(stand_in)};
+  const Networks stand_in(originals.size(), fitting[static_cast<std::size_t>(best.index)]);
+  return measured_by(referees, stand_in, seconds.count() / static_cast<double>(stand_in.size()));
 }
 
 std::string polish_title(std::int64_t steps, double epoch) {
@@ -99,9 +98,9 @@ void add_editor_contenders(const ContenderData& data, const std::vector<EditorCo
         e == 0 ? "editor" : "editor_" + std::to_string(e + 1), editor.title(), MethodKind::editor, editor.settings(),
         [&editor](const Networks& networks, std::size_t setting) { return editor.edit(networks, setting); });
     // Editing takes up memory once; what counts is how long it takes from then on.
-    contender.run = [run = contender.run, &editor](const Referee& referee, std::size_t setting, double rate) {
-      editor.edit(referee.originals(), setting);
-      return run(referee, setting, rate);
+    contender.run = [run = contender.run, &editor](const Referees& referees, std::size_t setting, double rate) {
+      editor.edit(referees.front()->originals(), setting);
+      return run(referees, setting, rate);
     };
     contenders.push_back(std::move(contender));
   }
@@ -129,8 +128,8 @@ void add_editor_contenders(const ContenderData& data, const std::vector<EditorCo
                       .learning_rates = {},
                       .towards_labels = false,
                       .run = {}};
-  canonical.run = [&data, &first](const Referee& referee, std::size_t setting, double) {
-    return replace_by_canonical(data, first, referee, setting);
+  canonical.run = [&data, &first](const Referees& referees, std::size_t setting, double) {
+    return replace_by_canonical(data, first, referees, setting);
   };
   contenders.push_back(std::move(canonical));
 }

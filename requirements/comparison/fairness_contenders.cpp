@@ -3,12 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <type_traits>
+#include <utility>
 
 #include "metanet/graph/predict.hpp"
+#include "requirements/baseline/group_thresholds.hpp"
+#include "requirements/baseline/randomised_thresholds.hpp"
 #include "requirements/baseline/retraining.hpp"
 #include "requirements/baseline/reweighing.hpp"
 #include "requirements/comparison/baseline_epochs.hpp"
+#include "requirements/metric/expected_fairness.hpp"
 #include "requirements/metric/feature_use.hpp"
 #include "requirements/registry.hpp"
 
@@ -76,10 +82,97 @@ void add_reweighing(const ContenderData& data, std::vector<Contender>& contender
         },
         tuning));
   }
-  contender.run = [each](const Referee& referee, std::size_t setting, double rate) {
-    return each[setting].run(referee, setting, rate);
+  contender.run = [each](const Referees& referees, std::size_t setting, double rate) {
+    return each[setting].run(referees, setting, rate);
   };
   contenders.push_back(std::move(contender));
+}
+
+/// Weights of the gaps against the error of group thresholds, from none to much.
+const std::vector<double>& gap_weights() {
+  static const std::vector<double> weights{0.0, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.4, 1.0, 3.0};
+  return weights;
+}
+
+/// Gaps that randomised thresholds leave, from wide to none.
+const std::vector<double>& gap_slacks() {
+  static const std::vector<double> slacks{0.15, 0.12, 0.09, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.0};
+  return slacks;
+}
+
+/// What network `index` answers with these thresholds; logits only where they are not drawn.
+template <class Fitted>
+Referee::Answers answers_of(const Referee& referee, std::size_t index, const Fitted& fitted) {
+  const auto probability = selection_probabilities(referee.logits(index), referee.group(), {&fitted, 1});
+  const ExpectedFairness expected =
+      expected_fairness(probability, referee.rows().label, referee.group(), referee.group_names()).front();
+  Referee::Answers answers{
+      .accuracy = expected.accuracy, .gap = expected.equalised_odds_sum.value.value(), .logits = {}};
+  if constexpr (std::is_same_v<Fitted, GroupThresholds>)
+    answers.logits = shifted_logits(referee.logits(index), referee.group(), {&fitted, 1});
+  return answers;
+}
+
+/// Thresholds fitted on editor_train and used on the referee's rows. `fit` takes logits on labelled rows and the
+/// setting.
+template <class Fit>
+Contender threshold_contender(const ContenderData& data, std::string name, std::string title,
+                              std::vector<std::string> settings, Fit fit) {
+  Contender contender{.name = std::move(name),
+                      .title = std::move(title),
+                      .kind = MethodKind::attribute,
+                      .settings = std::move(settings),
+                      .learning_rates = {},
+                      .towards_labels = false,
+                      .run = {}};
+  contender.run = [&data, fit](const Referees& referees, std::size_t setting, double) {
+    const Networks& originals = referees.front()->originals();
+    const Rows& rows = data.dataset->editor_train;
+    const auto start = std::chrono::steady_clock::now();
+    const auto group = group_ids(*data.dataset, rows, data.sensitive);
+    const auto logits = predict_logits(originals, rows.input.data(), rows.count, data.dataset->inputs);
+    const auto fitted = fit(GroupedLogits{.logits = logits,
+                                          .label = rows.label,
+                                          .group = group,
+                                          .groups = static_cast<int>(referees.front()->group_names().size())},
+                            setting);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::vector<ComparedPoint> points;
+    for (const Referee* referee : referees) {
+      points.push_back({.setting = {}, .seconds = seconds.count() / static_cast<double>(originals.size())});
+      for (std::size_t n = 0; n < originals.size(); ++n)
+        points.back().network.push_back(referee->measure(n, answers_of(*referee, n, fitted[n])));
+    }
+    return points;
+  };
+  return contender;
+}
+
+/// The one setting of every network.
+template <class Fitted>
+std::vector<Fitted> only_setting(std::vector<std::vector<Fitted>> all) {
+  std::vector<Fitted> result;
+  for (auto& fitted : all) result.push_back(std::move(fitted.front()));
+  return result;
+}
+
+void add_thresholds(const ContenderData& data, const Wanted& wanted, std::vector<Contender>& contenders) {
+  std::vector<std::string> settings;
+  for (const double weight : gap_weights()) settings.push_back(fmt::format("gaps weigh {:g}", weight));
+  if (wanted("group_thresholds"))
+    contenders.push_back(
+        threshold_contender(data, "group_thresholds", "thresholds per group", settings,
+                            [](const GroupedLogits& logits, std::size_t setting) {
+                              return only_setting(fit_group_thresholds(logits, {&gap_weights()[setting], 1}));
+                            }));
+  settings.clear();
+  for (const double slack : gap_slacks()) settings.push_back(fmt::format("gaps of at most {:g}", slack));
+  if (wanted("randomised_thresholds"))
+    contenders.push_back(
+        threshold_contender(data, "randomised_thresholds", "randomised thresholds per group", settings,
+                            [](const GroupedLogits& logits, std::size_t setting) {
+                              return only_setting(fit_randomised_thresholds(logits, {&gap_slacks()[setting], 1}));
+                            }));
 }
 
 }  // namespace
@@ -91,8 +184,11 @@ void add_fairness_contenders(const ContenderData& data, const Wanted& wanted, st
     add_penalty(data, *std::max_element(all.begin(), all.end()), FineTuningTarget::labels, contenders);
   }
   if (wanted("reweighing")) add_reweighing(data, contenders);
+  add_thresholds(data, wanted, contenders);
 }
 
-std::vector<std::string> fairness_baselines() { return {"penalty", "reweighing"}; }
+std::vector<std::string> fairness_baselines() {
+  return {"penalty", "reweighing", "group_thresholds", "randomised_thresholds"};
+}
 
 }  // namespace amend

@@ -30,11 +30,14 @@ const std::vector<Selection>& selections() {
   return list;
 }
 
-/// Ten numbers of features from all to one, evenly in their logarithm, each once.
+/// Every number of features down to one; of many only twelve, evenly in their logarithm.
 std::vector<std::int64_t> default_budgets(std::size_t features) {
   std::vector<std::int64_t> kept;
-  for (int i = 0; i < 10; ++i) {
-    const auto count = std::llround(std::pow(static_cast<double>(features), 1.0 - i / 9.0));
+  constexpr int kMost = 12;
+  for (auto count = static_cast<std::int64_t>(features) - 1; count >= 1 && features <= kMost + 4; --count)
+    kept.push_back(count);
+  for (int i = 1; i <= kMost && features > kMost + 4; ++i) {
+    const auto count = std::llround(std::pow(static_cast<double>(features), 1.0 - static_cast<double>(i) / kMost));
     if (kept.empty() || count < kept.back()) kept.push_back(count);
   }
   return kept;

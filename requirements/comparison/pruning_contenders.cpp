@@ -26,7 +26,7 @@ const std::vector<Score>& scores() {
 }
 
 const std::vector<double>& default_budgets() {
-  static const std::vector<double> shares{0.6, 0.45, 0.3, 0.2, 0.13, 0.08, 0.05, 0.03, 0.02, 0.01};
+  static const std::vector<double> shares{0.6, 0.5, 0.4, 0.3, 0.22, 0.16, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01};
   return shares;
 }
 

@@ -57,4 +57,7 @@ class Referee {
   std::vector<double> accuracy_, unedited_;  // (networks)
 };
 
+/// Referees of the same networks on different rows.
+using Referees = std::vector<const Referee*>;
+
 }  // namespace amend

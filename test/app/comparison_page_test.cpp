@@ -243,7 +243,7 @@ TEST_CASE("degenerate comparisons give a valid page") {
   SECTION("no networks") {
     ComparisonTable& table = comparison.tables[0];
     table.network.clear();
-    for (auto* values : {&table.unedited, &table.accuracy, &table.constant_divergence, &table.constant_drop})
+    for (auto* values : {&table.unedited, &table.accuracy, &table.constant_divergence, &table.useless_drop})
       values->clear();
     for (ComparedMethod& method : table.methods) {
       method.divergence_volume->network.clear();
@@ -281,7 +281,7 @@ TEST_CASE("degenerate comparisons give a valid page") {
     for (const bool logarithmic : {true, false}) {
       ComparisonTable& table = comparison.tables[0];
       table.logarithmic = logarithmic;
-      for (auto* values : {&table.unedited, &table.constant_divergence, &table.constant_drop})
+      for (auto* values : {&table.unedited, &table.constant_divergence, &table.useless_drop})
         std::fill(values->begin(), values->end(), value);
       for (ComparedMethod& method : table.methods) {
         for (ComparedVolume* volume : {&*method.divergence_volume, &method.accuracy_volume})

@@ -58,7 +58,7 @@ TEST_CASE("a comparison's CSV has a row for every network at every setting") {
           CHECK(std::stod(cell("unedited")) == own.unedited[n]);
           CHECK(std::stod(cell("accuracy")) == own.accuracy[n]);
           CHECK(std::stod(cell("constant_divergence")) == own.constant_divergence[n]);
-          CHECK(std::stod(cell("constant_drop")) == own.constant_drop[n]);
+          CHECK(std::stod(cell("useless_drop")) == own.useless_drop[n]);
         }
   CHECK(row == table.rows());
 }

@@ -63,7 +63,7 @@ TEST_CASE("a comparison comes back from JSON as it was") {
   CHECK(table.logarithmic);
   CHECK(table.network == before.network);
   CHECK(table.unedited == before.unedited);
-  CHECK(table.constant_drop == before.constant_drop);
+  CHECK(table.useless_drop == before.useless_drop);
   const ComparedPoint& point = table.methods[0].points[0];
   CHECK(point.setting == before.methods[0].points[0].setting);
   CHECK(point.seconds == 5e-324);
@@ -146,7 +146,7 @@ TEST_CASE("a wrong value in a comparison's JSON is named with its path") {
   CHECK_THAT(message("/rows", -1), StartsWith("c.json: rows: expected a whole number"));
   CHECK_THAT(message("/rows", std::numeric_limits<std::uint64_t>::max()), StartsWith("c.json: rows: expected"));
   CHECK_THAT(message("/tables/0/logarithmic", 1), StartsWith("c.json: tables[0].logarithmic: expected true or false"));
-  for (const char* key : {"unedited", "accuracy", "constant_divergence", "constant_drop"})
+  for (const char* key : {"unedited", "accuracy", "constant_divergence", "useless_drop"})
     CHECK(message((std::string("/tables/0/") + key).c_str(), {0.5}) ==
           std::string("c.json: tables[0].") + key + ": expected 2 values, one a network, got 1");
   for (const char* key : {"requirement", "accuracy_drop"})
@@ -163,7 +163,7 @@ TEST_CASE("a comparison that JSON cannot hold is refused") {
   refused([](auto& table) { table.unedited[1] = kNan; }, "finite number as unedited");
   refused([](auto& table) { table.accuracy.pop_back(); }, "expected 2 values of accuracy");
   refused([](auto& table) { table.constant_divergence[0] = kNan; }, "constant_divergence");
-  refused([](auto& table) { table.constant_drop.push_back(1.0); }, "constant_drop");
+  refused([](auto& table) { table.useless_drop.push_back(1.0); }, "useless_drop");
   refused([](auto& table) { table.methods[1].points[0].seconds = kNan; }, "editor_polished: expected a finite");
   refused([](auto& table) { table.methods[1].points[0].network.pop_back(); }, "expected 2 values of a point");
   refused([](auto& table) { table.methods[1].points[0].network[0].requirement = kNan; }, "as requirement");
