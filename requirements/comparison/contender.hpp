@@ -73,14 +73,14 @@ class EditorContender {
   std::vector<std::string> settings() const;
   double lambda(std::size_t setting) const;
   const std::string& title() const { return title_; }
-  const std::vector<std::string>& sensitive() const { return trained_.config.sensitive; }
-  std::int64_t parameters() const { return trained_.editor->parameters().count(); }
+  const std::vector<std::string>& sensitive() const { return trained_->config.sensitive; }
+  std::int64_t parameters() const { return trained_->editor->parameters().count(); }
 
  private:
   std::string title_;
   int strengths_;
   std::size_t requirement_;
-  TrainedEditor trained_;
+  std::unique_ptr<TrainedEditor> trained_;  // at one address: the batch editor refers to it
   std::unique_ptr<BatchEditor> editor_;
 };
 

@@ -62,15 +62,15 @@ EditorContender::EditorContender(const ContenderData& data, const ComparedEditor
     : title_(editor.title),
       strengths_(data.table->strengths),
       requirement_(0),
-      trained_(load_editor(editor.file, make_requirements, Device::cpu())) {
-  requirement_ = static_cast<std::size_t>(trained_.requirement(data.table->requirement, editor.file.string()));
-  expect_dataset(trained_, *data.dataset);
-  editor_ = std::make_unique<BatchEditor>(trained_, *data.dataset);
+      trained_(std::make_unique<TrainedEditor>(load_editor(editor.file, make_requirements, Device::cpu()))) {
+  requirement_ = static_cast<std::size_t>(trained_->requirement(data.table->requirement, editor.file.string()));
+  expect_dataset(*trained_, *data.dataset);
+  editor_ = std::make_unique<BatchEditor>(*trained_, *data.dataset);
 }
 
 double EditorContender::lambda(std::size_t setting) const {
   const double strength = static_cast<double>(setting) / static_cast<double>(strengths_ - 1);
-  return trained_.config.lambda[requirement_].at_strength(std::max(strength, 1e-9));
+  return trained_->config.lambda[requirement_].at_strength(std::max(strength, 1e-9));
 }
 
 std::vector<std::string> EditorContender::settings() const {
@@ -81,7 +81,7 @@ std::vector<std::string> EditorContender::settings() const {
 }
 
 std::vector<SubjectNetwork> EditorContender::edit(const Networks& networks, std::size_t setting) const {
-  const std::size_t requirements = trained_.config.lambda.size();
+  const std::size_t requirements = trained_->config.lambda.size();
   std::vector<double> weights(networks.size() * requirements, 0.0);
   for (std::size_t n = 0; n < networks.size(); ++n) weights[n * requirements + requirement_] = lambda(setting);
   std::vector<SubjectNetwork> edited;
