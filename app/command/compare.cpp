@@ -69,7 +69,8 @@ Comparison measured(const Options& options, const Session& session) {
   const ComparisonConfig config = load_comparison_config(options.config, folder);
   TableProgress progress(session.progress);
   Comparison comparison =
-      compare(config, [&](const std::string& what, std::size_t done, std::size_t all) { progress(what, done, all); });
+      compare(config, options.compute.parsed(),
+              [&](const std::string& what, std::size_t done, std::size_t all) { progress(what, done, all); });
   progress.finish();
   comparison.version = version();
   comparison.hardware = fmt::format("{}, {} threads", bench::processor_name(), omp_get_max_threads());

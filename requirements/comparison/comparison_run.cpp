@@ -86,7 +86,8 @@ void add_volumes(ComparisonTable& table, std::uint64_t seed) {
 
 class Run {
  public:
-  Run(const ComparisonConfig& config, const ComparisonProgress& progress) : config_(config), progress_(progress) {}
+  Run(const ComparisonConfig& config, Device device, const ComparisonProgress& progress)
+      : config_(config), device_(device), progress_(progress) {}
 
   Comparison run() {
     population_ = load_population(config_.population);
@@ -142,6 +143,7 @@ class Run {
     ContenderData data{.dataset = &dataset_,
                        .config = &config_,
                        .table = &table_config,
+                       .device = device_,
                        .sensitive = {},
                        .probe_rows = spread_rows(dataset_.editor_train, dataset_.inputs),
                        .training_networks = training_,
@@ -263,6 +265,7 @@ class Run {
   }
 
   const ComparisonConfig& config_;
+  Device device_;
   const ComparisonProgress& progress_;
   Population population_;
   Dataset dataset_;
@@ -293,8 +296,8 @@ std::vector<std::string> baseline_names(const std::string& requirement) {
   return {};
 }
 
-Comparison compare(const ComparisonConfig& config, const ComparisonProgress& progress) {
-  return Run(config, progress).run();
+Comparison compare(const ComparisonConfig& config, Device device, const ComparisonProgress& progress) {
+  return Run(config, device, progress).run();
 }
 
 }  // namespace amend

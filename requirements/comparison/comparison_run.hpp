@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "engine/device.hpp"
 #include "requirements/comparison/comparison.hpp"
 #include "requirements/comparison/comparison_config.hpp"
 
@@ -15,7 +16,8 @@ using ComparisonProgress = std::function<void(const std::string& what, std::size
 /// Networks whose shape no training network has get tables of their own. Learning rates are chosen on validation
 /// networks and validation rows: the one of least mean divergence (towards labels: least mean drop in accuracy) over
 /// all settings. Throws InputError when population, editors and data do not fit together, or groups lack evidence.
-Comparison compare(const ComparisonConfig& config, const ComparisonProgress& progress = {});
+/// Editors and fine-tuning run on `device`, everything else on the CPU.
+Comparison compare(const ComparisonConfig& config, Device device = {}, const ComparisonProgress& progress = {});
 
 /// Points lost at which a network counts as useless in the hypervolume of accuracy.
 inline constexpr double kUselessDrop = 5.0;

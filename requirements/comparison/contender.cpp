@@ -59,8 +59,9 @@ Contender tuned_contender(const ContenderData& data, std::string name, std::stri
     const std::vector<SubjectNetwork> first = start(referees.front()->originals(), setting);
     std::vector<double> weights;
     if (!lambda.empty()) weights.assign(first.size() * chosen.requirements.size(), lambda[setting]);
-    const std::vector<SubjectNetwork> edited = fine_tune(pointers_to(first), referees.front()->originals(),
-                                                         *data.dataset, data.dataset->editor_train, chosen, weights);
+    const std::vector<SubjectNetwork> edited =
+        fine_tune(pointers_to(first), referees.front()->originals(), *data.dataset, data.dataset->editor_train, chosen,
+                  weights, data.device);
     const double seconds = seconds_since(begin) / static_cast<double>(edited.size());
     return measured_by(referees, pointers_to(edited), seconds);
   };

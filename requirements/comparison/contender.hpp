@@ -20,6 +20,7 @@ struct ContenderData {
   const Dataset* dataset = nullptr;
   const ComparisonConfig* config = nullptr;
   const ComparisonTableConfig* table = nullptr;
+  Device device;  // of editors and fine-tuning; scores and thresholds are found on the CPU
   std::vector<std::string> sensitive;
   std::vector<float> probe_rows;     // (rows, inputs) of editor_train
   Networks training_networks;        // candidates for canonical replacement

@@ -62,7 +62,7 @@ EditorContender::EditorContender(const ContenderData& data, const ComparedEditor
     : title_(editor.title),
       strengths_(data.table->strengths),
       requirement_(0),
-      trained_(std::make_unique<TrainedEditor>(load_editor(editor.file, make_requirements, Device::cpu()))) {
+      trained_(std::make_unique<TrainedEditor>(load_editor(editor.file, make_requirements, data.device))) {
   requirement_ = static_cast<std::size_t>(trained_->requirement(data.table->requirement, editor.file.string()));
   expect_dataset(*trained_, *data.dataset);
   editor_ = std::make_unique<BatchEditor>(*trained_, *data.dataset);

@@ -10,6 +10,7 @@
 #include "metanet/graph/predict.hpp"
 #include "metanet/train/batch_editor.hpp"
 #include "metanet/train/editor_trainer.hpp"
+#include "metanet/train/fine_tuning.hpp"
 #include "metanet/train/population_trainer.hpp"
 #include "metanet/train/training_step.hpp"
 #include "requirements/audit.hpp"
@@ -253,6 +254,33 @@ TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit 
     CHECK(got.networks[n].accuracy == Approx(expected.networks[n].accuracy).margin(0.02));
     CHECK(got.networks[n].divergence == Approx(expected.networks[n].divergence).epsilon(1e-3).margin(1e-7));
     CHECK(got.networks[n].accuracy_without_unused == Approx(expected.networks[n].accuracy_without_unused).margin(0.02));
+  }
+}
+
+TEST_CASE("fine-tuning on a device is that of the CPU") {
+  const Dataset dataset = small_dataset(40);
+  const auto original = mixed_networks(3);
+  auto pruned = original;
+  for (SubjectNetwork& network : pruned)
+    for (std::size_t e = 0; e < network.weights.size(); e += 2) network.weights[e] = 0.0f;
+  const FineTuningTarget target = GENERATE(FineTuningTarget::original, FineTuningTarget::labels);
+  const FineTuning tuning{.target = target,
+                          .steps = 3,
+                          .rows = 6,
+                          .learning_rate = 1e-3,
+                          .weight_decay = 0.1,
+                          .requirements = make_requirements({"equalised_odds"}, "test"),
+                          .sensitive = {"group"},
+                          .cell_rows = 2};
+  const std::vector<double> lambda = {0.1, 0.5, 1.0};
+  const auto tune = [&](Device device) {
+    return fine_tune(pointers_to(pruned), pointers_to(original), dataset, dataset.editor_train, tuning, lambda, device);
+  };
+  const auto expected = tune(Device::cpu()), got = tune(Device::cuda());
+  for (std::size_t n = 0; n < 3; ++n) {
+    CHECK(got[n].weights != pruned[n].weights);
+    CHECK(share_apart(got[n], expected[n], 1e-4) < 0.02);
+    for (std::size_t e = 0; e < pruned[n].weights.size(); e += 2) CHECK(got[n].weights[e] == 0.0f);
   }
 }
 
