@@ -83,6 +83,23 @@ std::string legend(const ComparisonTable& table) {
   return out + "</ul>\n";
 }
 
+/// Room for three times what the editor loses at most, and for `least`: a method that is far worse would press all
+/// others onto the axis.
+void limit_height(Plot& plot, double least) {
+  double own = least, highest = 0.0;
+  for (const Curve& curve : plot.curves)
+    for (const PlotPoint& point : curve.points) {
+      if (curve.method == 0) own = std::max(own, 3.0 * point.y);
+      highest = std::max(highest, point.y);
+    }
+  if (highest > own && own > 0.0) plot.y_most = own;
+}
+
+std::string of_limit(const Plot& plot) {
+  return plot.y_most ? " Curves of methods that lose over three times as much as the editor leave the plot at its top."
+                     : "";
+}
+
 std::string fronts(Figures& figures, const TableStatistics& statistics) {
   std::string out;
   Plot divergence = figures.front(statistics, [](const PointStatistics& point) {
@@ -100,6 +117,7 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
   divergence.y_limit_label = kIgnoring;
   divergence.labels = Labels::right;
   divergence.description = described(divergence);
+  limit_height(divergence, 0.0);
   const bool any = std::any_of(divergence.curves.begin(), divergence.curves.end(),
                                [](const Curve& curve) { return !curve.points.empty(); });
   std::size_t without = 0;
@@ -110,7 +128,7 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
         "How far the edited networks' predictions are from the originals' (Jensen-Shannon divergence, nats) as the "
         "requirement becomes stricter. Lower is better. Means over networks; the band and the whiskers are 95% "
         "bootstrap intervals of the mean." +
-            left_out(without));
+            of_limit(divergence) + left_out(without));
   else
     out += "<p>No method of this table has a divergence.</p>\n";
 
@@ -126,9 +144,11 @@ std::string fronts(Figures& figures, const TableStatistics& statistics) {
   drop.y_limit_label = kIgnoring;
   drop.labels = Labels::right;
   drop.description = described(drop);
+  limit_height(drop, 2.0);
   return out + figures.figure(drop,
                               "Points of accuracy that the edited networks lose on the audit rows. Below zero the "
-                              "edit gained accuracy. Means over networks with 95% intervals as above.");
+                              "edit gained accuracy. Means over networks with 95% intervals as above." +
+                                  of_limit(drop));
 }
 
 std::string volumes(Figures& figures, const ComparisonTable& table) {

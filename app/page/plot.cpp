@@ -77,6 +77,8 @@ Scales scales_of(const Plot& plot) {
     }
   if (plot.x_unedited) xs.push_back(*plot.x_unedited);
   if (plot.y_from_zero) ys.push_back(0.0);
+  if (plot.y_most)
+    for (double& y : ys) y = std::min(y, *plot.y_most);
   const double highest = ys.empty() ? 0.0 : *std::max_element(ys.begin(), ys.end());
   const bool shown = plot.y_limit && (highest <= 0.0 || *plot.y_limit <= kFar * highest);
   if (shown) ys.push_back(*plot.y_limit);
@@ -124,7 +126,7 @@ std::string label(const Curve& curve, double x, double y, const std::string& lea
 /// Names at the right, joined to where their curves end.
 std::string labels_right(const std::vector<const Curve*>& curves, const Scales& scales) {
   std::vector<double> ends;
-  for (const Curve* curve : curves) ends.push_back(scales.y(curve->points.back().y));
+  for (const Curve* curve : curves) ends.push_back(std::max(scales.y(curve->points.back().y), kTop - 8));
   const std::vector<double> places = spread(ends, kLetters + 4, kTop - 20, kBottom + 40);
   std::string out;
   for (std::size_t i = 0; i < curves.size(); ++i)
@@ -176,7 +178,12 @@ std::string svg(const Plot& plot) {
   std::vector<const Curve*> curves;
   for (const Curve& curve : plot.curves)
     if (!curve.points.empty()) curves.push_back(&curve);
+  if (plot.y_most)
+    out += fmt::format(
+        "<clipPath id=\"{0}-c\"><path d=\"M{1},{2}H{3}V{4}H{1}Z\"/></clipPath>\n<g clip-path=\"url(#{0}-c)\">\n",
+        escaped(plot.id), kLeft, kTop - 8, kRight, kHeight);
   for (auto curve = curves.rbegin(); curve != curves.rend(); ++curve) out += drawn(**curve, scales);
+  if (plot.y_most) out += "</g>\n";
   if (plot.labels == Labels::right) out += labels_right(curves, scales);
   if (plot.labels == Labels::beside) out += labels_beside(curves, scales);
   return out + "</svg>\n";

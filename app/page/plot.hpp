@@ -35,6 +35,7 @@ struct Plot {
   std::optional<double> x_unedited;  // a vertical line
   std::optional<double> y_limit;     // a horizontal line, or a note where it is far above the curves
   std::string y_limit_label;
+  std::optional<double> y_most;  // curves that go further up leave the plot at its top
   bool y_from_zero = true;
   Labels labels = Labels::none;
 };

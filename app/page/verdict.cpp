@@ -66,7 +66,8 @@ Verdict verdict_of(const ComparisonTable& table, bool divergence) {
   if (!editor) return {Outcome::alone, "not measured", measure + ", the editor was not measured."};
   std::vector<Other> others, behind, ahead, unclear;
   for (std::size_t m = 1; m < table.methods.size(); ++m)
-    if (const ComparedVolume* volume = volume_of(table.methods[m], divergence))
+    if (const ComparedVolume* volume = volume_of(table.methods[m], divergence);
+        volume && table.methods[m].kind != MethodKind::polished)
       others.push_back({&table.methods[m], volume});
   std::stable_sort(others.begin(), others.end(),
                    [](const Other& a, const Other& b) { return a.volume->volume.mean > b.volume->volume.mean; });

@@ -21,7 +21,8 @@ struct Verdict {
   std::string sentence;  // plain text, one or more sentences with names and numbers
 };
 
-/// By divergence (methods without it are left out) or by accuracy.
+/// By divergence (methods without it are left out) or by accuracy. The editor followed by training is not held against
+/// itself.
 Verdict verdict_of(const ComparisonTable& table, bool divergence);
 
 /// The volume of `method` that decides, null where it has none.

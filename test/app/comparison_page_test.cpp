@@ -76,8 +76,10 @@ Comparison first_table(std::size_t methods, std::size_t settings, std::size_t ne
 /// The leads of the methods after the editor.
 Verdict verdict_with(std::vector<Interval> leads) {
   ComparisonTable table = comparison_example(leads.size() + 1, 2, 3).tables[0];
-  for (std::size_t m = 0; m < leads.size(); ++m)
+  for (std::size_t m = 0; m < leads.size(); ++m) {
+    table.methods[m + 1].kind = MethodKind::fine_tuned;
     table.methods[m + 1].divergence_volume->editor_lead = {0.5 * (leads[m].low + leads[m].high), leads[m]};
+  }
   return verdict_of(table, true);
 }
 
@@ -150,6 +152,19 @@ TEST_CASE("the comparison page's numbers are those of the comparison") {
   CHECK(setting[11] == "2 of 4");
 }
 
+TEST_CASE("a method that is far worse leaves the plot, and the page says so") {
+  Comparison comparison = first_table(2, 4, 5);
+  CHECK_THAT(text_of(page_of(comparison)), !Contains("leave the plot at its top"));
+  for (ComparedPoint& point : comparison.tables[0].methods[1].points)
+    for (ComparedNetwork& network : point.network) {
+      network.divergence = 40.0 * network.divergence.value();
+      network.accuracy_drop += 60.0;
+    }
+  const Markup markup = page_of(comparison);
+  CHECK(count(text_of(markup), "leave the plot at its top") == 2);
+  CHECK(markup.all("clipPath").size() == 2);
+}
+
 TEST_CASE("the comparison page says who wins, the editor's losses too") {
   const Verdict wins = verdict_with({{0.1, 0.2}, {0.01, 0.02}});
   CHECK(wins.outcome == Outcome::wins);
@@ -165,10 +180,16 @@ TEST_CASE("the comparison page says who wins, the editor's losses too") {
   const Verdict loses = verdict_with({{-0.03, -0.01}, {0.01, 0.02}, {-0.01, 0.02}});
   CHECK(loses.outcome == Outcome::loses);
   CHECK(loses.brief == "loses to 1 of 3");
-  CHECK_THAT(loses.sentence,
-             Contains("the editor loses to 1 of 3 others: \u201ceditor, then 50 steps\u201d (an edit, then "
-                      "fine-tuning; by 0.0200, 0.0100 to 0.0300)") &&
-                 Contains("ahead of 1 of 3") && Contains("\u201cOBD\u201d may be chance"));
+  CHECK_THAT(loses.sentence, Contains("the editor loses to 1 of 3 others: \u201ceditor, then 50 steps\u201d (trained "
+                                      "per network; by 0.0200, 0.0100 to 0.0300)") &&
+                                 Contains("ahead of 1 of 3") && Contains("\u201cOBD\u201d may be chance"));
+
+  // The editor is not held against itself with training after it.
+  ComparisonTable polished = comparison_example(3, 2, 3).tables[0];
+  for (ComparedMethod& method : polished.methods) method.divergence_volume->editor_lead = {-0.2, {-0.3, -0.1}};
+  REQUIRE(polished.methods[1].kind == MethodKind::polished);
+  polished.methods[2].divergence_volume->editor_lead = {0.2, {0.1, 0.3}};
+  CHECK(verdict_of(polished, true).brief == "ahead of the other");
 
   CHECK(verdict_with({{-0.03, -0.01}}).sentence.find("loses to the other method") != std::string::npos);
   CHECK(verdict_with({}).outcome == Outcome::alone);
@@ -176,7 +197,8 @@ TEST_CASE("the comparison page says who wins, the editor's losses too") {
   CHECK(verdict_with({{0.0, 0.1}}).outcome == Outcome::unbeaten);
   CHECK(verdict_with({{-0.1, 0.0}}).outcome == Outcome::unbeaten);
 
-  const Comparison comparison = comparison_example();
+  Comparison comparison = comparison_example();
+  for (ComparisonTable& table : comparison.tables) table.methods[1].kind = MethodKind::fine_tuned;
   const Markup markup = page_of(comparison);
   const std::string text = text_of(markup);
   CHECK_THAT(text, Contains("By divergence, the editor wins") && Contains("By divergence, the editor loses to"));
