@@ -111,6 +111,9 @@ std::string comparison_page(const Comparison& comparison) {
   out += comparison.tables.empty() ? "<p>This comparison holds no tables.</p>\n" : page::overview(comparison);
   out += "</section>\n";
   for (std::size_t t = 0; t < comparison.tables.size(); ++t) out += page::section(comparison.tables[t], t + 1);
+  if (!comparison.joint.empty())
+    out += "<section aria-labelledby=\"joint\">\n<h2 id=\"joint\">Several requirements at once</h2>\n" +
+           page::joint_table(comparison) + "</section>\n";
   return out + fmt::format("</main>\n<script>{}</script>\n</body>\n</html>\n", page::kScript);
 }
 

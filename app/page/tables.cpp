@@ -129,4 +129,28 @@ std::string specificity_table(const ComparisonTable& table, std::size_t number) 
   return scrolling(fmt::format("Specificity, table {}", number), out + "</tbody>\n</table>\n");
 }
 
+std::string joint_table(const Comparison& comparison) {
+  std::string out =
+      "<table>\n<caption>Means over the held-out networks. Objective: divergence plus every requirement times its "
+      "weight, "
+      "measured on the delivered networks; smaller is better. Behind: how much more that is than for the first way, "
+      "with "
+      "95% intervals, paired over networks.</caption>\n<thead>\n<tr><th scope=\"col\">Strengths</th><th scope=\"col\">"
+      "Way</th><th scope=\"col\">objective</th><th scope=\"col\">behind</th><th scope=\"col\">weights</th>"
+      "<th scope=\"col\">features</th><th scope=\"col\">gap</th><th scope=\"col\">divergence</th><th scope=\"col\">"
+      "points lost</th><th scope=\"col\">ms</th></tr>\n</thead>\n<tbody>\n";
+  const std::string* setting = nullptr;
+  for (const ComparedJoint& row : comparison.joint) {
+    const bool first = !setting || *setting != row.setting;
+    setting = &row.setting;
+    out += fmt::format("<tr{}><th scope=\"row\">{}</th>{}{}{}{}{}{}{}{}{}</tr>\n", first ? " class=\"own\"" : "",
+                       escaped(row.setting), cell(row.method), cell(row.objective, 4),
+                       first ? cell(kNothing) : cell(row.lead, 4), cell(decimals(100.0 * row.nonzero_share, 1) + "%"),
+                       cell(decimals(row.features, 1)), cell(row.gap ? decimals(*row.gap, 3) : kNothing),
+                       cell(decimals(row.divergence, 4)), cell(decimals(row.accuracy_drop, 2)),
+                       cell(significant(1e3 * row.seconds)));
+  }
+  return scrolling("Several requirements at once", out + "</tbody>\n</table>\n");
+}
+
 }  // namespace amend::page

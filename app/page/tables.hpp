@@ -18,4 +18,7 @@ std::string setting_table(const ComparisonTable& table, const TableStatistics& s
 /// How specific the editor's edits are, setting by setting; empty when that was not measured.
 std::string specificity_table(const ComparisonTable& table, std::size_t number);
 
+/// Several requirements at once: a row for each way to meet them, setting by setting.
+std::string joint_table(const Comparison& comparison);
+
 }  // namespace amend::page

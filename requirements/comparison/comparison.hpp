@@ -89,6 +89,21 @@ struct ComparisonTable {
   std::vector<ComparedSpecificity> specificity;  // of the first editor, at its settings; may be empty
 };
 
+/// Several requirements at once: means over the held-out networks on audit rows, of one way to meet them, at one vector
+/// of strengths.
+struct ComparedJoint {
+  std::string setting;  // `pruning 0.6, equalised_odds 0.3`
+  std::string method;   // `combined editor`, or the editors in their order
+  double nonzero_share = 0.0, features = 0.0;
+  std::optional<double> gap;  // equalised odds, sum of both gaps; absent without groups
+  double divergence = 0.0, accuracy_drop = 0.0;
+  /// Divergence plus every requirement times its lambda, measured on the delivered network: share of weights, share of
+  /// features, sum of gaps. What all ways are asked to make small.
+  ComparedMean objective;
+  ComparedMean lead;     // objective of this way minus that of the first at the setting: above 0 the first is better
+  double seconds = 0.0;  // per network
+};
+
 /// What `amend compare` found.
 struct Comparison {
   std::string title;  // of the configuration
@@ -96,6 +111,7 @@ struct Comparison {
   std::int64_t rows = 0;  // of the audit split
   std::string version, hardware, command;
   std::vector<ComparisonTable> tables;
+  std::vector<ComparedJoint> joint;  // setting by setting; empty when no joint comparison was asked for
 };
 
 nlohmann::ordered_json to_json(const Comparison& comparison);

@@ -42,6 +42,14 @@ class Checker {
 }  // namespace
 
 void check_comparison(const Comparison& comparison, std::string_view operation) {
+  for (const ComparedJoint& row : comparison.joint) {
+    const Checker own(operation, "joint, " + row.method);
+    for (const double value :
+         {row.nonzero_share, row.features, row.gap.value_or(0.0), row.divergence, row.accuracy_drop, row.seconds})
+      own.finite(value, "a measure");
+    own.mean(row.objective, "objective");
+    own.mean(row.lead, "lead");
+  }
   for (const ComparisonTable& table : comparison.tables) {
     const std::size_t networks = table.network.size();
     const Checker whole(operation, table.requirement);

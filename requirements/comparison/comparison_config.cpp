@@ -38,9 +38,31 @@ ComparisonTableConfig read_table(const Config& all, const std::string& requireme
   return table;
 }
 
+JointConfig read_joint(const Config& config, const std::filesystem::path& folder) {
+  config.allow_only({"combined", "sequence", "strengths"});
+  JointConfig joint{.combined = {"combined editor", under(folder, config.require<std::string>("combined"))},
+                    .sequence = {},
+                    .strengths = {}};
+  const Config sequence = config.child("sequence");
+  for (const std::string& requirement : sequence.keys())
+    joint.sequence.push_back({requirement, under(folder, sequence.require<std::string>(requirement))});
+  if (joint.sequence.size() < 2) config.fail_at("sequence", "expected at least two requirements with an editor each");
+  for (const Config& row : config.children("strengths")) {
+    std::vector<double> strengths;
+    for (const std::string& name : row.keys())
+      if (!sequence.has(name)) row.fail_at(name, "expected a requirement of `sequence`");
+    for (const ComparedEditor& editor : joint.sequence)
+      strengths.push_back(row.get(editor.title, 0.0, between(0.0, 1.0)));
+    joint.strengths.push_back(std::move(strengths));
+  }
+  if (joint.strengths.empty())
+    config.fail_at("strengths", "expected a list, for example [{pruning: 0.5, equalised_odds: 0.5}]");
+  return joint;
+}
+
 ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
   root.allow_only({"title", "population", "data", "networks", "seed", "requirements", "fine_tuning", "retraining",
-                   "polish", "canonical", "shifts"});
+                   "polish", "canonical", "shifts", "joint"});
   ComparisonConfig c;
   c.file = root.file();
   c.title = root.get("title", root.file().stem().string());
@@ -51,7 +73,7 @@ ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
 
   const Config requirements = root.child("requirements");
   for (const std::string& name : requirements.keys()) c.tables.push_back(read_table(requirements, name, folder));
-  if (c.tables.empty())
+  if (c.tables.empty() && !root.has("joint"))
     root.fail_at("requirements",
                  "expected at least one, for example `pruning: {editors: {editor: pruning.safetensors}}`");
 
@@ -69,6 +91,7 @@ ComparisonConfig read(const Config& root, const std::filesystem::path& folder) {
   const Config canonical = root.child("canonical");
   canonical.allow_only({"candidates"});
   c.canonical_candidates = canonical.get("candidates", c.canonical_candidates, between(1, 65536));
+  if (root.has("joint")) c.joint = read_joint(root.child("joint"), folder);
   for (const Config& shift : root.children("shifts")) {
     shift.allow_only({"name", "feature", "levels"});
     c.shifts.push_back(

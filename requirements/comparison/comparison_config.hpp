@@ -24,6 +24,13 @@ struct ComparisonTableConfig {
   std::vector<std::string> baselines;   // names, see `baseline_names`; empty: all for the requirement
 };
 
+/// Several requirements at once: one editor for all of them against one editor each, applied in sequence.
+struct JointConfig {
+  ComparedEditor combined;                     // a file without a name: no joint comparison
+  std::vector<ComparedEditor> sequence;        // titles are requirements
+  std::vector<std::vector<double>> strengths;  // per setting: of the requirements of `sequence`, 0: off
+};
+
 /// What `amend compare` does; docs/comparison.md describes the keys.
 struct ComparisonConfig {
   std::filesystem::path file;
@@ -41,7 +48,8 @@ struct ComparisonConfig {
   double retraining_epochs = 10.0;
   std::vector<std::int64_t> polish{12};  // steps
   int canonical_candidates = 40;         // edits of training networks
-  std::vector<RowShift> shifts;          // parts of the audit rows to measure on as well
+  JointConfig joint;
+  std::vector<RowShift> shifts;  // parts of the audit rows to measure on as well
 };
 
 /// Reads and validates a configuration. Relative paths of population and editors count from `folder`, that of the data

@@ -231,6 +231,23 @@ ComparisonTable table_of(const Value& value) {
   return table;
 }
 
+ComparedJoint joint_of(const Value& value) {
+  value.only({"setting", "method", "nonzero_share", "features", "gap", "divergence", "accuracy_drop", "objective",
+              "lead", "seconds"});
+  ComparedJoint row{.setting = value["setting"].text(),
+                    .method = value["method"].text(),
+                    .nonzero_share = share_of(value["nonzero_share"]),
+                    .features = value["features"].number(),
+                    .gap = std::nullopt,
+                    .divergence = value["divergence"].number(),
+                    .accuracy_drop = value["accuracy_drop"].number(),
+                    .objective = mean_of(value["objective"]),
+                    .lead = mean_of(value["lead"]),
+                    .seconds = value["seconds"].number()};
+  if (!value["gap"].is_null()) row.gap = value["gap"].number();
+  return row;
+}
+
 }  // namespace
 
 std::string to_string(MethodKind kind) {
@@ -249,8 +266,20 @@ nlohmann::ordered_json to_json(const Comparison& comparison) {
             {"version", comparison.version},
             {"hardware", comparison.hardware},
             {"command", comparison.command},
-            {"tables", Json::array()}};
+            {"tables", Json::array()},
+            {"joint", Json::array()}};
   for (const ComparisonTable& table : comparison.tables) json["tables"].push_back(table_json(table));
+  for (const ComparedJoint& row : comparison.joint)
+    json["joint"].push_back({{"setting", row.setting},
+                             {"method", row.method},
+                             {"nonzero_share", row.nonzero_share},
+                             {"features", row.features},
+                             {"gap", row.gap ? Json(*row.gap) : Json(nullptr)},
+                             {"divergence", row.divergence},
+                             {"accuracy_drop", row.accuracy_drop},
+                             {"objective", mean_json(row.objective)},
+                             {"lead", mean_json(row.lead)},
+                             {"seconds", row.seconds}});
   return json;
 }
 
@@ -258,14 +287,15 @@ Comparison comparison_from_json(const nlohmann::json& json, const std::string& f
   const Value value(json, file);
   if (const Value format = value["format"]; format.text() != kFormat)
     fail_input(format.where(), "expected '", kFormat, "', got ", in_quotes(format.text()));
-  value.only({"format", "title", "dataset", "rows", "version", "hardware", "command", "tables"});
+  value.only({"format", "title", "dataset", "rows", "version", "hardware", "command", "tables", "joint"});
   return {.title = value["title"].text(),
           .dataset = value["dataset"].text(),
           .rows = value["rows"].count(),
           .version = value["version"].text(),
           .hardware = value["hardware"].text(),
           .command = value["command"].text(),
-          .tables = value["tables"].items(table_of)};
+          .tables = value["tables"].items(table_of),
+          .joint = value["joint"].items(joint_of)};
 }
 
 }  // namespace amend

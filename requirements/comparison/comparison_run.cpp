@@ -18,6 +18,7 @@
 #include "requirements/comparison/fairness_contenders.hpp"
 #include "requirements/comparison/feature_contenders.hpp"
 #include "requirements/comparison/front.hpp"
+#include "requirements/comparison/joint.hpp"
 #include "requirements/comparison/pruning_contenders.hpp"
 #include "requirements/metric/interval.hpp"
 #include "requirements/registry.hpp"
@@ -116,18 +117,27 @@ class Run {
                           .version = {},
                           .hardware = {},
                           .command = {},
-                          .tables = {}};
+                          .tables = {},
+                          .joint = {}};
     for (const ComparisonTableConfig& table : config_.tables)
       for (const auto& [novel, networks] : held_out)
         for (ComparisonTable& measured : measure(table, networks, novel))
           comparison.tables.push_back(std::move(measured));
+    if (!config_.joint.strengths.empty()) {
+      Networks all;
+      for (const auto& [novel, networks] : held_out) all.insert(all.end(), networks.begin(), networks.end());
+      ContenderData data{.dataset = &dataset_, .config = &config_, .device = device_};
+      data.sensitive = load_editor(config_.joint.combined.file, make_requirements, Device::cpu()).config.sensitive;
+      comparison.joint = compare_jointly(data, config_.joint, all);
+    }
     return comparison;
   }
 
  private:
   void load_data() {
     const TrainedEditor first =
-        load_editor(config_.tables.front().editors.front().file, make_requirements, Device::cpu());
+        load_editor(config_.tables.empty() ? config_.joint.combined.file : config_.tables.front().editors.front().file,
+                    make_requirements, Device::cpu());
     dataset_ = load_dataset(config_.data.empty() ? first.dataset_source : config_.data);
     if (population_.dataset_fingerprint != dataset_.fingerprint)
       fail_input(config_.population.string(), "expected networks on `", dataset_.name,

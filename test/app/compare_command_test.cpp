@@ -41,12 +41,17 @@ polish: [3]
 canonical: {candidates: 5}
 shifts:
   - {name: office workers, feature: sector, levels: [office]}
+joint:
+  combined: editor.safetensors
+  sequence: {pruning: editor.safetensors, equalised_odds: editor.safetensors}
+  strengths: [{pruning: 0.5, equalised_odds: 0.5}, {pruning: 0.9}]
 )";
 
 /// Everything but what depends on the clock.
 Json without_times(Json json) {
   json.erase("hardware");
   json.erase("command");
+  for (Json& row : json["joint"]) row.erase("seconds");
   for (Json& table : json["tables"])
     for (Json& method : table["methods"])
       for (Json& point : method["points"]) point.erase("seconds");
@@ -112,6 +117,19 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
   const Json& canonical = method_of(pruning, "canonical")["points"][2]["requirement"];
   for (const Json& kept : canonical) CHECK(kept == canonical[0]);  // one network for all
   CHECK(pruning["specificity"].size() == 3);
+
+  // Two orders of two requirements, one of one; with a single requirement the combined editor is the sequence.
+  const Json& joint = json["joint"];
+  REQUIRE(joint.size() == 5);
+  CHECK(joint[0]["method"] == "combined editor");
+  CHECK(joint[1]["method"] == "pruning, then equalised_odds");
+  CHECK(joint[2]["method"] == "equalised_odds, then pruning");
+  CHECK(joint[0]["lead"]["mean"] == 0.0);
+  CHECK(joint[3]["setting"] == "pruning 0.9");
+  for (const char* key : {"objective", "lead", "divergence", "nonzero_share", "gap"})
+    CHECK(joint[3][key] == joint[4][key]);
+  CHECK(joint[1]["divergence"] != joint[0]["divergence"]);
+  CHECK_THAT(read_bytes(folder / "first.html"), Contains("Several requirements at once"));
 
   // The same on any number of threads, and the page again from the numbers.
   REQUIRE(amend_command({"compare", path("compare.yaml"), "--out", path("second"), "--threads", "3"}).code == kSuccess);

@@ -26,6 +26,10 @@ polish: [7, 9]
 canonical: {candidates: 11}
 shifts:
   - {name: one, feature: f, levels: [a, b]}
+joint:
+  combined: all.safetensors
+  sequence: {pruning: a.safetensors, equalised_odds: c.safetensors}
+  strengths: [{pruning: 0.5}, {equalised_odds: 0.2, pruning: 0.1}]
 )");
   CHECK(config.title == "Two");
   CHECK(config.population == "results/nets");
@@ -51,6 +55,11 @@ shifts:
   CHECK(config.canonical_candidates == 11);
   REQUIRE(config.shifts.size() == 1);
   CHECK(config.shifts[0].levels == std::vector<std::string>{"a", "b"});
+  CHECK(config.joint.combined.file == "results/all.safetensors");
+  REQUIRE(config.joint.sequence.size() == 2);
+  CHECK(config.joint.sequence[1].title == "equalised_odds");
+  CHECK(config.joint.sequence[1].file == "results/c.safetensors");
+  CHECK(config.joint.strengths == std::vector<std::vector<double>>{{0.5, 0.0}, {0.1, 0.2}});
 }
 
 TEST_CASE("a bad comparison names file, key and what was expected") {
@@ -66,6 +75,12 @@ TEST_CASE("a bad comparison names file, key and what was expected") {
   CHECK_THROWS_WITH(parse(with("pruning: {editors: {a: b}, budgets: [2]}")), Catch::Contains("from 0 to 1"));
   CHECK_THROWS_WITH(parse(with("pruning: {editors: {a: b}}") + "shifts: [{name: x, feature: y, levels: []}]\n"),
                     Catch::Contains("at least one level"));
+  const std::string joint = "joint: {combined: a, sequence: {pruning: b, neurons: c}, strengths: ";
+  CHECK_NOTHROW(parse(with("") + joint + "[{neurons: 1}]}\n"));
+  CHECK_THROWS_WITH(parse(with("") + joint + "[{sex: 1}]}\n"), Catch::Contains("expected a requirement of `sequence`"));
+  CHECK_THROWS_WITH(parse(with("") + joint + "[]}\n"), Catch::Contains("joint.strengths"));
+  CHECK_THROWS_WITH(parse(with("") + "joint: {combined: a, sequence: {pruning: b}}\n"),
+                    Catch::Contains("at least two requirements"));
   CHECK_THROWS_WITH(parse(with("pruning: {editors: {a: b}}") + "polish: [0]\n"), Catch::Contains("polish"));
   CHECK_THROWS_WITH(parse(with("pruning: {editors: {a: b}}") + "fine_tunning: {}\n"), Catch::Contains("fine_tuning"));
 }

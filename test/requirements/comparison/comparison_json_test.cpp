@@ -17,7 +17,22 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 const Comparison& small() {
-  static const Comparison comparison = comparison_example(3, 2, 2);
+  static const Comparison comparison = [] {
+    Comparison made = comparison_example(3, 2, 2);
+    made.tables[0].specificity = {{"strength 1", 0.01, 0.04, 0.02, 0.03, 0.05, 2}};
+    made.joint = {{.setting = "pruning 1",
+                   .method = "combined",
+                   .nonzero_share = 0.1,
+                   .features = 3.5,
+                   .gap = 0.2,
+                   .divergence = 0.01,
+                   .accuracy_drop = -0.3,
+                   .objective = {0.5, {0.4, 0.6}},
+                   .lead = {0.0, {-0.1, 0.1}},
+                   .seconds = 0.003},
+                  {.setting = "pruning 1", .method = "sequence"}};
+    return made;
+  }();
   return comparison;
 }
 
@@ -58,6 +73,13 @@ TEST_CASE("a comparison comes back from JSON as it was") {
   const Comparison back = comparison_from_json(parse_json(to_json(comparison).dump(), "c.json"), "c.json");
   const ComparisonTable &table = back.tables[0], &before = comparison.tables[0];
   CHECK(back.title == comparison.title);
+  REQUIRE(back.joint.size() == 2);
+  CHECK(back.joint[0].gap == 0.2);
+  CHECK(back.joint[0].lead.interval.low == -0.1);
+  CHECK_FALSE(back.joint[1].gap);
+  REQUIRE(table.specificity.size() == 1);
+  CHECK(table.specificity[0].among_edited == 0.03);
+  CHECK(table.specificity[0].masks == 2);
   CHECK(back.rows == comparison.rows);
   CHECK(back.command == comparison.command);
   CHECK(table.logarithmic);
