@@ -163,7 +163,8 @@ class Run {
     data.sensitive = editors.front().sensitive();
     std::vector<Contender> contenders = make_contenders(data, editors);
 
-    const Referee tuning(dataset_, dataset_.validation, tuning_, table_config.requirement, data.sensitive);
+    // Learning rates are chosen by divergence or accuracy: small validation splits have too few rows for gaps.
+    const Referee tuning(dataset_, dataset_.validation, tuning_, "", data.sensitive);
     std::vector<Rows> shifted;
     for (const RowShift& shift : config_.shifts)
       shifted.push_back(shifted_rows(dataset_, dataset_.audit, shift, config_.file.string() + ": shifts"));

@@ -29,10 +29,10 @@ std::vector<ComparedPoint> replace_by_canonical(const ContenderData& data, const
   const auto start = std::chrono::steady_clock::now();
   const std::vector<SubjectNetwork> own = editor.edit(originals, setting),
                                     candidates = editor.edit(data.training_networks, setting);
-  // Gaps on the rows that the choice is made on; weights and features are the same on any.
-  const Referee own_referee(*data.dataset, data.dataset->validation, originals, data.table->requirement,
+  // Gaps on the rows of the editors, since validation may have too few for them; weights and features are the same on any.
+  const Referee own_referee(*data.dataset, data.dataset->editor_train, originals, data.table->requirement,
                             data.sensitive),
-      candidate_referee(*data.dataset, data.dataset->validation, data.training_networks, data.table->requirement,
+      candidate_referee(*data.dataset, data.dataset->editor_train, data.training_networks, data.table->requirement,
                         data.sensitive);
   const double budget = mean_requirement(own_referee.measure(pointers_to(own)));
   const auto kept = candidate_referee.measure(pointers_to(candidates));

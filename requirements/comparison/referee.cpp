@@ -48,6 +48,7 @@ std::span<const float> Referee::logits(std::size_t index) const {
 }
 
 double Referee::requirement_of(const SubjectNetwork& network, std::span<const std::int32_t> predicted) const {
+  if (requirement_.empty()) return 0.0;
   if (requirement_ == "pruning") return sparsity(network).nonzero_share;
   if (requirement_ == "data_minimisation") {
     const auto used = used_features(network, dataset_->features);
