@@ -4,6 +4,17 @@
 
 namespace amend {
 
+namespace {
+
+/// Switches that are not as they are by default.
+nlohmann::ordered_json turned_switches(const EditorConfig& config) {
+  auto turned = nlohmann::ordered_json::object();
+  if (!config.shape.probe_features) turned["editor.probe_features"] = false;
+  return turned;
+}
+
+}  // namespace
+
 std::string editor_text(const TrainedEditor& trained) {
   const EditorShape& shape = trained.config.shape;
   const std::string source = trained.dataset_source.string();
@@ -17,6 +28,9 @@ std::string editor_text(const TrainedEditor& trained) {
   out += fmt::format("  {} parameters: {} message layers, {} passes, node width {}, edge width {}\n",
                      trained.editor->parameters().count(), shape.messages, shape.passes, shape.node_width,
                      shape.edge_width);
+  const auto turned = turned_switches(trained.config);
+  for (const auto& [key, value] : turned.items())
+    out += fmt::format("  {}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   out += fmt::format("  reads networks of {} inputs ({} features) and {} outputs;\n", shape.inputs, shape.features,
                      shape.outputs);
   out += fmt::format("  `amend info {}` says how the columns of a table become these inputs\n", source);
@@ -45,6 +59,7 @@ nlohmann::ordered_json editor_json(const TrainedEditor& trained) {
           {"edge_width", shape.edge_width},
           {"inputs", shape.inputs},
           {"outputs", shape.outputs},
+          {"switches", turned_switches(trained.config)},
           {"features", trained.feature_names},
           {"config", trained.config.text},
           {"provenance", trained.provenance}};

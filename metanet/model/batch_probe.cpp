@@ -129,4 +129,20 @@ void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stre
   if (unique) rows.unique_deviation = deviation(unique);
 }
 
+BatchProbe blank_probe(Tape& tape, const kernels::BlockTable& table, DType dtype, std::int64_t objectives,
+                       std::int64_t features, std::int64_t requirements) {
+  const std::int64_t networks = table.network_count;
+  const TensorView edges = zeros(tape, {table.edge_count}, dtype), nodes = zeros(tape, {table.node_count}, dtype),
+                   per_feature = zeros(tape, {networks, features}, dtype);
+  BatchProbe probe;  // all but `requirement` are only read: they may share their memory
+  probe.fisher = edges;
+  for (TensorView* view : {&probe.fisher_bias, &probe.mean, &probe.rms, &probe.correlation}) *view = nodes;
+  probe.gradient = zeros(tape, {objectives, table.edge_count}, dtype);
+  probe.gradient_bias = zeros(tape, {objectives, table.node_count}, dtype);
+  for (TensorView* view : {&probe.feature_saliency, &probe.unique_saliency, &probe.feature_value}) *view = per_feature;
+  probe.divergence = zeros(tape, {networks}, dtype);
+  probe.requirement = zeros(tape, {networks, requirements}, dtype);
+  return probe;
+}
+
 }  // namespace amend

@@ -47,4 +47,9 @@ void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stre
 BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& table, const TensorView& weight,
                           const TensorView& bias, const ProbeOptions& options);
 
+/// The probe of networks that were run on no row at all: zeros for everything that an editor reads, with `objectives`
+/// gradients, `features` features and `requirements` requirements; the rest is absent.
+BatchProbe blank_probe(Tape& tape, const kernels::BlockTable& table, DType dtype, std::int64_t objectives,
+                       std::int64_t features, std::int64_t requirements);
+
 }  // namespace amend

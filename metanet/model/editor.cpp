@@ -41,15 +41,17 @@ struct Editor::Context {
   const EditorInputs& in;
   const kernels::BlockTable& table;
   DType dtype;
-  Variable condition;  // (networks, H)
-  Variable node;       // (nodes, H)
-  Variable edge;       // (edges, D), or the edge features when there are no messages
-  Variable pooled;     // (networks * features, H)
-  TensorView scale;    // (blocks)
+  BatchProbe original;  // the probe of the original networks, as far as the editor reads it
+  Variable condition;   // (networks, H)
+  Variable node;        // (nodes, H)
+  Variable edge;        // (edges, D), or the edge features when there are no messages
+  Variable pooled;      // (networks * features, H)
+  TensorView scale;     // (blocks)
   TensorView prior, neuron_prior, feature_prior;
   TensorView weight_lambda, neuron_lambda, feature_lambda;  // (networks)
   TensorView weight_noise, neuron_noise, feature_noise;
   State state;
+  op::EditedNetwork edited;  // as the next pass reads it
 
   TensorView tensor(Shape shape) { return tape.arena().tensor(shape, dtype); }
 };
@@ -94,23 +96,25 @@ void Editor::embed(Context& c) const {
   c.scale = c.tensor({c.table.block_count});
   const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::kEdgeFeatures});
   const TensorView node_feature = c.tensor({c.table.node_count, kernels::kNodeFeatures});
-  if (gates_.weights) c.prior = c.tensor({c.table.edge_count});
-  if (gates_.neurons) c.neuron_prior = c.tensor({c.table.node_count});
+  // Without lambda the kernel forms no prior, neither for the logits nor as a feature.
+  const bool priors = shape_.probe_features;
+  if (gates_.weights && priors) c.prior = c.tensor({c.table.edge_count});
+  if (gates_.neurons && priors) c.neuron_prior = c.tensor({c.table.node_count});
   const auto first_objective = [](const TensorView& gradient) {
     return gradient ? reshape(slice_rows(gradient, 0, 1), {gradient.extent(1)}) : TensorView{};
   };
   kernels::edit_features({.table = c.table,
                           .weight = in.weight,
                           .bias = in.bias,
-                          .fisher = in.probe.fisher,
-                          .fisher_bias = in.probe.fisher_bias,
-                          .mean = in.probe.mean,
-                          .rms = in.probe.rms,
-                          .correlation = in.probe.correlation,
-                          .gradient = first_objective(in.probe.gradient),
-                          .gradient_bias = first_objective(in.probe.gradient_bias),
-                          .lambda = c.weight_lambda,
-                          .neuron_lambda = c.neuron_lambda,
+                          .fisher = c.original.fisher,
+                          .fisher_bias = c.original.fisher_bias,
+                          .mean = c.original.mean,
+                          .rms = c.original.rms,
+                          .correlation = c.original.correlation,
+                          .gradient = first_objective(c.original.gradient),
+                          .gradient_bias = first_objective(c.original.gradient_bias),
+                          .lambda = priors ? c.weight_lambda : TensorView{},
+                          .neuron_lambda = priors ? c.neuron_lambda : TensorView{},
                           .scale = c.scale,
                           .edge_feature = edge_feature,
                           .node_feature = node_feature,
@@ -210,8 +214,8 @@ void Editor::first_pass(Context& c) const {
   c.feature_prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = c.in.input_feature,
-                                  .saliency = c.in.probe.feature_saliency,
-                                  .unique_saliency = c.in.probe.unique_saliency,
+                                  .saliency = c.original.feature_saliency,
+                                  .unique_saliency = c.original.unique_saliency,
                                   .lambda = c.feature_lambda,
                                   .feature = feature,
                                   .prior = c.feature_prior},
@@ -219,8 +223,9 @@ void Editor::first_pass(Context& c) const {
   hidden = op::add(c.tape, linear(c, feature_head_.node, c.pooled, rows),
                    linear(c, feature_input_, c.tape.constant(feature), rows));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, feature_head_.condition, c.condition, networks), rows));
-  c.state.feature = op::edit_step(c.tape, linear(c, feature_head_.out, hidden, rows), {},
-                                  {.prior = c.feature_prior, .prior_gain = use(c, feature_prior_gain_)});
+  c.state.feature = op::edit_step(
+      c.tape, linear(c, feature_head_.out, hidden, rows), {},
+      {.prior = shape_.probe_features ? c.feature_prior : TensorView{}, .prior_gain = use(c, feature_prior_gain_)});
 }
 
 void Editor::refine(Context& c, int pass, const EditorPass& before) const {
@@ -234,15 +239,17 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   check(in.inner != nullptr && &in.inner->arena() == &c.tape.arena(), "editor",
         "refinement needs an inner tape on the same arena");
   const BatchProbe probe =
-      probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
-                     {.rows = in.rows,
-                      .feature_offset = gates_.features ? in.feature_offset : TensorView{},
-                      .original_logits = in.original_logits,
-                      .requirements = &requirements_,
-                      .lambda = in.lambda,
-                      .feature_gate = value(before.feature_gate),
-                      .original_weight = in.weight,
-                      .beta = before.beta});
+      !shape_.probe_features
+          ? c.original
+          : probe_networks(c.tape, *in.inner, c.table, value(before.edited.weight), value(before.edited.bias),
+                           {.rows = in.rows,
+                            .feature_offset = gates_.features ? in.feature_offset : TensorView{},
+                            .original_logits = in.original_logits,
+                            .requirements = &requirements_,
+                            .lambda = in.lambda,
+                            .feature_gate = value(before.feature_gate),
+                            .original_weight = in.weight,
+                            .beta = before.beta});
   // Requirements that count gates: their value is the share that is open.
   for (std::int64_t r = 0; r < requirements; ++r) {
     const EditGates gates = requirements_[static_cast<std::size_t>(r)]->gates();
@@ -269,8 +276,8 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const TensorView edge_step = c.tensor({c.table.edge_count, steps}), node_step = c.tensor({c.table.node_count, steps});
   kernels::refine_features({.table = c.table,
                             .weight = in.weight,
-                            .edited_weight = before.edited.weight.value(),
-                            .edited_bias = before.edited.bias.value(),
+                            .edited_weight = c.edited.weight.value(),
+                            .edited_bias = c.edited.bias.value(),
                             .scale = c.scale,
                             .logit = c.state.edge.logit.value(),
                             .residual = c.state.edge.residual.value(),
@@ -280,9 +287,9 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                             .mean = probe.mean,
                             .rms = probe.rms,
                             .correlation = probe.correlation,
-                            .original_fisher_bias = in.probe.fisher_bias,
-                            .original_mean = in.probe.mean,
-                            .original_rms = in.probe.rms,
+                            .original_fisher_bias = c.original.fisher_bias,
+                            .original_mean = c.original.mean,
+                            .original_rms = c.original.rms,
                             .gradient = probe.gradient,
                             .gradient_bias = probe.gradient_bias,
                             .lambda = gates_.weights ? c.weight_lambda : reference,
@@ -323,8 +330,8 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const TensorView feature = c.tensor({count, kernels::kFeatureGateFeatures}), prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = in.input_feature,
-                                  .saliency = in.probe.feature_saliency,
-                                  .unique_saliency = in.probe.unique_saliency,
+                                  .saliency = c.original.feature_saliency,
+                                  .unique_saliency = c.original.unique_saliency,
                                   .lambda = c.feature_lambda,
                                   .weight = in.weight,
                                   .gradient = reshape(slice_rows(probe.gradient, 0, 1), {c.table.edge_count}),
@@ -337,8 +344,9 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   hidden = op::add(c.tape, linear(c, refine_feature_head_.node, c.pooled, rows),
                    linear(c, refine_feature_input_, c.tape.constant(feature), rows));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_feature_head_.condition, condition, networks), rows));
-  c.state.feature = op::edit_step(c.tape, linear(c, refine_feature_head_.out, hidden, rows), c.state.feature,
-                                  {.prior = prior, .prior_gain = use(c, refine_feature_prior_gain_)});
+  c.state.feature = op::edit_step(
+      c.tape, linear(c, refine_feature_head_.out, hidden, rows), c.state.feature,
+      {.prior = shape_.probe_features ? prior : TensorView{}, .prior_gain = use(c, refine_feature_prior_gain_)});
 }
 
 EditorPass Editor::build(Context& c) const {
@@ -384,11 +392,26 @@ EditorPass Editor::build(Context& c) const {
   pass.edited = op::apply_edit(c.tape, c.table,
                                {.weight = c.in.weight, .bias = c.in.bias, .mean = c.in.probe.mean, .scale = c.scale},
                                weights.gate, c.state.edge.residual, node_gate, c.state.node.residual, base);
+  c.edited = pass.edited;
+  // Biases tell of the means that were folded into them, weights of the covariance.
+  if (!shape_.probe_features)
+    c.edited = op::apply_edit(c.tape, c.table,
+                              {.weight = c.in.weight, .bias = c.in.bias, .mean = c.original.mean, .scale = c.scale},
+                              c.tape.detach(weights.gate), c.tape.detach(c.state.edge.residual),
+                              c.tape.detach(node_gate), c.tape.detach(c.state.node.residual));
   return pass;
 }
 
 void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const {
-  Context context{.tape = tape, .in = inputs, .table = *inputs.table, .dtype = dtype()};
+  Context context{.tape = tape, .in = inputs, .table = *inputs.table, .dtype = dtype(), .original = inputs.probe};
+  // Without probe features everything stays as it is but what is read: zeros. The kernels add a constant before every
+  // logarithm and division, so that features of zeros are finite constants of weights, lambda and sizes. Newton moves
+  // are 0, and the priors, which would be constants, are left out. Only the decoder (`build`) sees the data, the mean
+  // activations that it folds into biases and the covariance by which it replaces closed features, and what it makes
+  // of them is not read again.
+  if (!shape_.probe_features)
+    context.original = blank_probe(tape, context.table, dtype(), objectives_, shape_.features,
+                                   static_cast<std::int64_t>(requirements_.size()));
   passes.clear();
   embed(context);
   exchange_messages(context);

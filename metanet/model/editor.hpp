@@ -22,6 +22,7 @@ struct EditorShape {
   int passes = 3;                             // T, 1 .. 3
   int refine_width = 16;                      // of the refinement network
   bool input_embedding = true;                // a learned vector per input and output: off for transfer
+  bool probe_features = true;                 // off: the editor reads weights and condition, nothing of the data
   kernels::Precision precision = kernels::Precision::float32;  // of the products in message layers
   std::vector<std::string> requirements;                       // in the order of the condition
 

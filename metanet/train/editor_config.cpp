@@ -46,13 +46,15 @@ EditorConfig read(const Config& root) {
   c.sensitive = root.list<std::string>("sensitive");
 
   const Config editor = root.child("editor");
-  editor.allow_only({"node_width", "edge_width", "messages", "passes", "refine_width", "input_embedding", "precision"});
+  editor.allow_only({"node_width", "edge_width", "messages", "passes", "refine_width", "input_embedding",
+                     "probe_features", "precision"});
   c.shape.node_width = editor.get("node_width", c.shape.node_width, between(4, 512));
   c.shape.edge_width = editor.get("edge_width", c.shape.edge_width, between(4, 512));
   c.shape.messages = editor.get("messages", c.shape.messages, between(0, 6));
   c.shape.passes = editor.get("passes", c.shape.passes, between(1, 3));
   c.shape.refine_width = editor.get("refine_width", c.shape.refine_width, between(4, 128));
   c.shape.input_embedding = editor.get("input_embedding", c.shape.input_embedding);
+  c.shape.probe_features = editor.get("probe_features", c.shape.probe_features);
   c.shape.precision = parse_precision(editor.choice("precision", "float32", kPrecisions));
 
   const Config gates = root.child("gates");

@@ -48,9 +48,12 @@ std::vector<std::int64_t> sample(const TrainedEditor& trained, const std::string
 
 /// Logits never reach a bound of 50; at their bound the gradient passes on purpose though the gate stays.
 TrainedEditor smooth_editor(const std::vector<std::string>& requirements, int messages, int passes,
-                            const Dataset& dataset) {
-  EditorConfig config = test::small_config(
-      {.requirements = requirements, .messages = messages, .passes = passes, .gate = "hard_concrete"});
+                            const Dataset& dataset, const std::string& switches = "") {
+  EditorConfig config = test::small_config({.requirements = requirements,
+                                            .messages = messages,
+                                            .passes = passes,
+                                            .gate = "hard_concrete",
+                                            .editor = switches});
   config.gates.bound = 50.0;
   config.gates.temperature = 0.9;
   TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float64, Device::cpu());
@@ -92,6 +95,16 @@ TEST_CASE("three passes: the gradient by what only the last one reads is that of
       for (std::int64_t row = 0; row < entry.shape[0]; ++row) index.push_back(entry.offset + row * entry.shape[1] + 2);
   REQUIRE(index.size() == 8);
   check_gradient(trained, dataset, index);
+}
+
+TEST_CASE("an editor with its switches turned: the gradient is that of finite differences") {
+  const Dataset dataset = test::small_dataset(200);
+  const std::string switches = GENERATE(", probe_features: false");
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const int passes = GENERATE(1, 2);
+  CAPTURE(requirements, switches, passes);
+  TrainedEditor trained = smooth_editor(requirements, 1, passes, dataset, switches);
+  check_gradient(trained, dataset, sample(trained, passes == 1 ? "" : "refine."));
 }
 
 }  // namespace

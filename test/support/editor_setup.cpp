@@ -85,7 +85,7 @@ EditorConfig small_config(const EditorCase& which) {
   text += "editor: {node_width: 8, edge_width: " + std::to_string(which.edge_width) +
           ", refine_width: 6, messages: " + std::to_string(which.messages) +
           ", passes: " + std::to_string(which.passes) +
-          ", input_embedding: " + (which.input_embedding ? "true" : "false") + "}\n";
+          ", input_embedding: " + (which.input_embedding ? "true" : "false") + which.editor + "}\n";
   text += "gates: {weight: " + which.gate + ", neuron: " + which.gate + ", feature: " + which.gate + "}\n";
   text += "training:\n  seed: 3\n  edit_probe_rows: 96\n  edit_probe_cell_rows: 32\n" + which.more;
   return parse_editor_config(text, "small.yaml");
@@ -122,7 +122,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   encode_condition(inputs, lambda, trained.config.lambda, arena, dtype);
   const RowSampler sampler(dataset, dataset.editor_train,
                            editor.reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
-  RowBatch rows = sampler.draw(arena, 64, 16, RandomStream(5, 1), dtype);
+  RowBatch rows = sampler.draw(arena, 64, 16, RandomStream(5, options.probe_draw), dtype);
   add_deviations(rows, data.unique, arena, Stream{});
   const TensorView all_on = arena.tensor(inputs.lambda.shape, dtype);
   kernels::fill({.y = all_on, .value = 1.0}, Stream{});
@@ -131,6 +131,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
                                  .feature_offset = editor.gates().features ? data.feature_offset : TensorView{},
                                  .requirements = &editor.requirements(),
                                  .lambda = editor.reads_groups() ? all_on : TensorView{}});
+  if (!options.folds) kernels::fill({.y = inputs.probe.mean, .value = 0.0}, Stream{});
   inputs.rows = &rows;
   inputs.original_logits = inputs.probe.logits;
   inputs.inner = &inner;

@@ -30,7 +30,8 @@ struct EditorCase {
   int edge_width = 8;
   bool input_embedding = true;
   std::string gate = "straight_through";
-  std::string more;  // lines at the end of the document, of its section `training`
+  std::string editor;  // more keys of the section `editor`, each after a comma
+  std::string more;    // lines at the end of the document, of its section `training`
 };
 
 /// Sets of requirements that use every kind of gate, alone and together.
@@ -57,8 +58,10 @@ struct EditRun {
 };
 
 struct EditRunOptions {
-  bool training = false;   // stochastic gates
-  bool gradients = false;  // otherwise the three gradients are absent
+  bool training = false;         // stochastic gates
+  bool gradients = false;        // otherwise the three gradients are absent
+  std::uint32_t probe_draw = 1;  // which rows the probes see
+  bool folds = true;             // off: mean activations of 0 are folded into the biases
 };
 
 /// Runs probe, editor and loss as in training, in the editor's type: the sum over networks of divergence and weighted
