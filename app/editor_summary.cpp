@@ -10,6 +10,7 @@ namespace {
 nlohmann::ordered_json turned_switches(const EditorConfig& config) {
   auto turned = nlohmann::ordered_json::object();
   if (!config.shape.probe_features) turned["editor.probe_features"] = false;
+  if (config.shape.edits != Edits::both) turned["editor.edits"] = to_string(config.shape.edits);
   return turned;
 }
 

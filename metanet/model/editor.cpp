@@ -62,6 +62,16 @@ Variable Editor::linear(Context& c, const LinearIndex& index, Variable x, const 
   return op::linear(c.tape, x, use(c, index.weight), use(c, index.bias), segments);
 }
 
+/// What `edits` leaves of a state, for the edit and for the passes that read it: without residuals w' is w times its
+/// gates, and a scale of logit 0 is exactly 1.
+op::EditState Editor::permitted(Context& c, const op::EditState& state) const {
+  if (shape_.edits == Edits::both) return state;
+  const TensorView zeros = c.tensor(state.logit.shape());
+  kernels::fill({.y = zeros, .value = 0.0}, c.tape.stream());
+  const Variable none = c.tape.constant(zeros);
+  return shape_.edits == Edits::mask ? op::EditState{state.logit, none} : op::EditState{none, state.residual};
+}
+
 void Editor::embed(Context& c) const {
   const EditorInputs& in = c.in;
   const std::int64_t networks = c.table.network_count;
@@ -195,16 +205,16 @@ void Editor::first_pass(Context& c) const {
                                       .kind_bias = use(c, edge_kind_bias_),
                                       .head = use(c, edge_out_),
                                       .head_bias = use(c, edge_out_bias_)});
-  c.state.edge = op::edit_step(c.tape, out, {},
-                               {.logit_scale = gates_.weights ? 3.0 : 1.0,
-                                .prior = c.prior,
-                                .prior_gain = gates_.weights ? use(c, edge_prior_gain_) : Variable()});
+  c.state.edge = permitted(c, op::edit_step(c.tape, out, {},
+                                            {.logit_scale = gates_.weights ? 3.0 : 1.0,
+                                             .prior = c.prior,
+                                             .prior_gain = gates_.weights ? use(c, edge_prior_gain_) : Variable()}));
 
   Variable hidden = linear(c, node_head_.node, c.node, nodes);
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, node_head_.condition, c.condition, networks), nodes));
-  c.state.node =
-      op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
-                    {.prior = c.neuron_prior, .prior_gain = gates_.neurons ? use(c, neuron_prior_gain_) : Variable()});
+  c.state.node = permitted(c, op::edit_step(c.tape, linear(c, node_head_.out, hidden, nodes), {},
+                                            {.prior = c.neuron_prior,
+                                             .prior_gain = gates_.neurons ? use(c, neuron_prior_gain_) : Variable()}));
 
   if (!gates_.features) return;
   const Segments& rows = c.in.feature_rows;
@@ -315,14 +325,14 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                                       .mix = use(c, refine_mix_),
                                       .head = use(c, refine_out_),
                                       .head_bias = use(c, refine_out_bias_)});
-  c.state.edge =
-      op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step});
+  c.state.edge = permitted(
+      c, op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step}));
 
   Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes),
                             linear(c, refine_node_head_features_, read, nodes));
   hidden = silu(op::segment_add(c.tape, hidden, linear(c, refine_node_head_.condition, condition, networks), nodes));
-  c.state.node =
-      op::edit_step(c.tape, linear(c, refine_node_head_.out, hidden, nodes), c.state.node, {.step = node_step});
+  c.state.node = permitted(
+      c, op::edit_step(c.tape, linear(c, refine_node_head_.out, hidden, nodes), c.state.node, {.step = node_step}));
 
   if (!gates_.features) return;
   const Segments& rows = in.feature_rows;

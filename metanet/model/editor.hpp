@@ -13,6 +13,13 @@
 
 namespace amend {
 
+/// What an editor may do to a network.
+enum class Edits {
+  both,      // gates or scales, and residuals
+  mask,      // gates and, where weights have none, scales: residuals are 0
+  residual,  // residuals: every weight is open and unscaled; for requirements without gates
+};
+
 /// Sizes and switches of an editor: everything that decides which parameters it has, and how exactly it multiplies.
 struct EditorShape {
   int inputs = 0, outputs = 0, features = 0;  // of the dataset: encoded columns, classes, table columns
@@ -23,6 +30,7 @@ struct EditorShape {
   int refine_width = 16;                      // of the refinement network
   bool input_embedding = true;                // a learned vector per input and output: off for transfer
   bool probe_features = true;                 // off: the editor reads weights and condition, nothing of the data
+  Edits edits = Edits::both;
   kernels::Precision precision = kernels::Precision::float32;  // of the products in message layers
   std::vector<std::string> requirements;                       // in the order of the condition
 
@@ -124,6 +132,7 @@ class Editor {
   void declare_refinement();
 
   Variable use(Context& c, int index) const;
+  op::EditState permitted(Context& c, const op::EditState& state) const;
   Variable linear(Context& c, const LinearIndex& index, Variable x, const kernels::Segments& segments) const;
   void embed(Context& c) const;
   void exchange_messages(Context& c) const;

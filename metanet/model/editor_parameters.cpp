@@ -23,6 +23,8 @@ Editor::Editor(EditorShape shape, EditorGates gates, Requirements requirements, 
     gates_ = gates_ | requirement->gates();
     reads_groups_ |= requirement->reads_groups();
   }
+  check(shape_.edits != Edits::residual || !(gates_.weights || gates_.neurons || gates_.features), "editor",
+        "expected requirements without gates for an editor of residuals alone");
   objectives_ = reads_groups_ ? 2 : 1;
   declare();
   if (shape_.passes > 1) declare_refinement();

@@ -1,5 +1,6 @@
 #include "metanet/train/editor_config.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "metanet/data/config.hpp"
@@ -17,7 +18,25 @@ kernels::Precision parse_precision(const std::string& name) {
   fail_input("precision", "expected float32, tf32 or bf16, got `", name, "`");
 }
 
+std::string to_string(Edits edits) {
+  switch (edits) {
+    case Edits::both: return "both";
+    case Edits::mask: return "mask";
+    case Edits::residual: return "residual";
+  }
+  fail("editor", "unknown edits");
+}
+
 namespace {
+
+/// The member of `kinds` that the key names; the first by default.
+template <class Kind>
+Kind choice_of(const Config& config, const char* key, std::initializer_list<Kind> kinds) {
+  std::vector<std::string> names;
+  for (const Kind kind : kinds) names.push_back(to_string(kind));
+  const std::string name = config.choice(key, names.front(), names);
+  return *(kinds.begin() + (std::find(names.begin(), names.end(), name) - names.begin()));
+}
 
 kernels::GateKind gate_kind(const Config& config, const char* key) {
   return config.choice(key, "straight_through", {"straight_through", "hard_concrete"}) == "hard_concrete"
@@ -47,7 +66,7 @@ EditorConfig read(const Config& root) {
 
   const Config editor = root.child("editor");
   editor.allow_only({"node_width", "edge_width", "messages", "passes", "refine_width", "input_embedding",
-                     "probe_features", "precision"});
+                     "probe_features", "edits", "precision"});
   c.shape.node_width = editor.get("node_width", c.shape.node_width, between(4, 512));
   c.shape.edge_width = editor.get("edge_width", c.shape.edge_width, between(4, 512));
   c.shape.messages = editor.get("messages", c.shape.messages, between(0, 6));
@@ -55,6 +74,7 @@ EditorConfig read(const Config& root) {
   c.shape.refine_width = editor.get("refine_width", c.shape.refine_width, between(4, 128));
   c.shape.input_embedding = editor.get("input_embedding", c.shape.input_embedding);
   c.shape.probe_features = editor.get("probe_features", c.shape.probe_features);
+  c.shape.edits = choice_of(editor, "edits", {Edits::both, Edits::mask, Edits::residual});
   c.shape.precision = parse_precision(editor.choice("precision", "float32", kPrecisions));
 
   const Config gates = root.child("gates");

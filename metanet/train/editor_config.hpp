@@ -22,6 +22,9 @@ inline const std::vector<std::string> kPrecisions = {"float32", "tf32", "bf16"};
 /// The precision of one of these names.
 kernels::Precision parse_precision(const std::string& name);
 
+/// The name of `edits` in a configuration.
+std::string to_string(Edits edits);
+
 /// Weights that an editor can be trained for: beyond them a loss is lost in the rounding of the other terms.
 inline constexpr double kLeastLambda = 1e-9, kMostLambda = 1e3;
 

@@ -43,6 +43,15 @@ void check_sizes(const EditorConfig& config, const SafetensorsFile& contents, co
                " inputs and ", shape.outputs, " outputs, got ", shape_text(table->shape));
 }
 
+/// Residuals alone close no gate.
+void check_edits(const EditorShape& shape, const Requirements& requirements, const std::string& where) {
+  if (shape.edits != Edits::residual) return;
+  for (const auto& requirement : requirements)
+    if (const EditGates gates = requirement->gates(); gates.weights || gates.neurons || gates.features)
+      fail_input(where + ": editor.edits",
+                 "expected both or mask for `" + requirement->name() + "`, which needs gates, got `residual`");
+}
+
 void check_attributes(const std::vector<std::string>& attributes, const Dataset& dataset, const std::string& where) {
   std::vector<std::string> known;
   for (const SensitiveAttribute& attribute : dataset.sensitive) known.push_back(attribute.name);
@@ -73,6 +82,7 @@ TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, Re
   TrainedEditor trained;
   trained.config = config;
   const Requirements requirements = factory(config.shape.requirements, config.file.string() + ": requirements");
+  check_edits(config.shape, requirements, config.file.string());
   for (std::size_t r = 0; r < requirements.size(); ++r)
     if (trained.config.lambda[r].high == 0.0)
       trained.config.lambda[r] = {requirements[r]->default_lambda_low(), requirements[r]->default_lambda_high()};
@@ -180,6 +190,7 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
   }
   const EditorShape& shape = trained.config.shape;
   Requirements requirements = factory(shape.requirements, where);
+  check_edits(shape, requirements, where + ": config");
   check_sizes(trained.config, contents, where);
   for (const LambdaRange& range : trained.config.lambda)
     if (!(range.low >= kLeastLambda && range.high > range.low && range.high <= kMostLambda))

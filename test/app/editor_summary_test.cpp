@@ -12,10 +12,11 @@ TEST_CASE("`info` of an editor names the switches that are not as they are by de
   const auto plain = test::small_editor({.requirements = {"pruning"}}, dataset, DType::float32);
   CHECK_THAT(editor_text(plain), !Catch::Contains("editor."));
   CHECK(editor_json(plain)["switches"].empty());
-  const auto turned =
-      test::small_editor({.requirements = {"pruning"}, .editor = ", probe_features: false"}, dataset, DType::float32);
-  CHECK_THAT(editor_text(turned), Catch::Contains("\n  editor.probe_features: false\n"));
-  CHECK(editor_json(turned)["switches"] == nlohmann::ordered_json{{"editor.probe_features", false}});
+  const auto turned = test::small_editor(
+      {.requirements = {"pruning"}, .editor = ", probe_features: false, edits: mask"}, dataset, DType::float32);
+  CHECK_THAT(editor_text(turned), Catch::Contains("\n  editor.probe_features: false\n  editor.edits: mask\n"));
+  CHECK(editor_json(turned)["switches"] ==
+        nlohmann::ordered_json{{"editor.probe_features", false}, {"editor.edits", "mask"}});
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
-// Switches of an editor that experiments turn: what it reads.
+// Switches of an editor that experiments turn: what it reads, and what it may do.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "test/support/data_files.hpp"
 #include "test/support/editor_setup.hpp"
 
 namespace amend {
@@ -37,7 +38,7 @@ TEST_CASE("the defaults of an editor's switches, written out, give the bits of a
     return test::run_editor(trained, dataset, networks, test::spread_lambda(trained, networks.size()),
                             {.training = true, .gradients = true});
   };
-  const EditRun without = run(""), with = run(", probe_features: true");
+  const EditRun without = run(""), with = run(", probe_features: true, edits: both");
   CHECK(test::same_bits(without.weight, with.weight));
   CHECK(test::same_bits(without.bias, with.bias));
   CHECK(test::same_bits(without.grad, with.grad));
@@ -121,6 +122,93 @@ TEST_CASE("without probe features an editor still reads its condition, and its p
   const auto before = biases();
   lambda[0] *= 3.0;
   CHECK(test::largest_difference(before, biases()) > 0.0);
+}
+
+/// Weights of an edit and of its originals, and the share of the former that are 0.
+struct EditedWeights {
+  std::vector<double> original, edited, original_bias, edited_bias;
+
+  EditedWeights(const std::vector<std::string>& requirements, int passes, const std::string& switches, bool folds) {
+    const Dataset dataset = test::small_dataset();
+    const auto trained = test::small_editor({.requirements = requirements, .passes = passes, .editor = switches},
+                                            dataset, DType::float32);
+    auto networks = test::mixed_networks(6);
+    networks[1].weights[3] = 0.0f;  // pruned before
+    const test::RandomBatch batch = test::make_batch(networks, DType::float32);
+    const auto lambda = test::spread_lambda(trained, networks.size());
+    const EditRun run = test::run_editor(trained, dataset, networks, lambda, {.folds = folds});
+    original = test::values(batch.weight);
+    original_bias = test::values(batch.bias);
+    edited = test::values(run.weight);
+    edited_bias = test::values(run.bias);
+  }
+  std::ptrdiff_t zeros() const { return std::count(edited.begin(), edited.end(), 0.0); }
+};
+
+TEST_CASE("an editor of masks leaves a weight as it is or removes it, and adds nothing to a bias") {
+  const auto requirements =
+      GENERATE(std::vector<std::string>{"pruning"}, std::vector<std::string>{"pruning", "neurons"},
+               std::vector<std::string>{"pruning", "equalised_odds"});
+  const int passes = GENERATE(1, 3);
+  CAPTURE(requirements, passes);
+  const EditedWeights mask(requirements, passes, ", edits: mask", false), both(requirements, passes, "", false);
+  bool moved = false;
+  for (std::size_t k = 0; k < mask.edited.size(); ++k) {
+    CHECK((mask.edited[k] == 0.0 || mask.edited[k] == mask.original[k]));
+    moved |= both.edited[k] != 0.0 && both.edited[k] != both.original[k];
+  }
+  CHECK(moved);
+  CHECK(mask.zeros() > 1);
+  CHECK(mask.zeros() < static_cast<std::ptrdiff_t>(mask.edited.size()));
+  for (std::size_t n = 0; n < mask.edited_bias.size(); ++n)
+    CHECK((mask.edited_bias[n] == mask.original_bias[n] || mask.edited_bias[n] == 0.0));
+  CHECK(both.edited_bias != both.original_bias);
+  // What is removed is still folded.
+  CHECK(EditedWeights(requirements, passes, ", edits: mask", true).edited_bias != mask.edited_bias);
+}
+
+TEST_CASE("an editor of masks scales weights that have no gates") {
+  const EditedWeights mask({"equalised_odds"}, 2, ", edits: mask", false);
+  std::size_t scaled = 0;
+  for (std::size_t k = 0; k < mask.edited.size(); ++k) {
+    CHECK(mask.edited[k] * mask.original[k] >= 0.0);
+    scaled += mask.edited[k] != mask.original[k];
+  }
+  CHECK(scaled > mask.edited.size() / 2);
+  CHECK(mask.edited_bias == mask.original_bias);
+}
+
+TEST_CASE("an editor of residuals removes nothing, and adds the same whatever it says of scales") {
+  const int passes = GENERATE(1, 3);
+  const EditedWeights residual({"equalised_odds"}, passes, ", edits: residual", true);
+  CHECK(residual.zeros() == 1);  // the weight that was 0 before
+  CHECK(residual.edited != residual.original);
+  CHECK(residual.edited_bias != residual.original_bias);
+
+  // Logits from the edge head's bias: they scale the weights of an editor that may do both, and of no other.
+  const Dataset dataset = test::small_dataset();
+  const auto networks = test::mixed_networks(4);
+  const auto weights_at = [&](const std::string& switches, double logit) {
+    const auto trained = test::small_editor({.requirements = {"equalised_odds"}, .passes = passes, .editor = switches},
+                                            dataset, DType::float64);
+    for (const auto& entry : trained.editor->parameters().entries())
+      for (std::int64_t k = 0; entry.name.ends_with("edge_head.out.bias") && k < entry.shape.count(); k += 2)
+        trained.editor->parameters().value().as<double>()[entry.offset + k] = logit;
+    return test::run_editor(trained, dataset, networks, test::spread_lambda(trained, networks.size())).weight;
+  };
+  CHECK(test::same_bits(weights_at(", edits: residual", -2.0), weights_at(", edits: residual", 2.0)));
+  CHECK_FALSE(test::same_bits(weights_at("", -2.0), weights_at("", 2.0)));
+}
+
+TEST_CASE("an editor of residuals is refused for requirements that need gates") {
+  const Dataset dataset = test::small_dataset();
+  const std::string name = GENERATE("pruning", "neurons", "data_minimisation");
+  const auto make = [&] {
+    return test::small_editor({.requirements = {"equalised_odds", name}, .editor = ", edits: residual"}, dataset,
+                              DType::float32);
+  };
+  CHECK_THAT(test::input_error([&] { make(); }),
+             Catch::StartsWith("small.yaml: editor.edits: ") && Catch::Contains("`" + name + "`"));
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ requirements:
   equalised_odds: {}
 sensitive: [sex, race]
 editor: {node_width: 12, edge_width: 20, messages: 2, passes: 1, refine_width: 9, input_embedding: false,
-  probe_features: false, precision: bf16}
+  probe_features: false, edits: mask, precision: bf16}
 gates: {weight: hard_concrete, neuron: straight_through, feature: hard_concrete, temperature: 0.7, bound: 3}
 training: {seed: 5, steps: 40, batch: 7, rows: 11, cell_rows: 12, probe_rows: 13, probe_cell_rows: 14, edit_probe_rows: 15,
   edit_probe_cell_rows: 16, learning_rate: 0.1, final_learning_rate: 0.2, warmup: 17, weight_decay: 0.3, clip: 0.4,
@@ -53,6 +53,7 @@ training: {seed: 5, steps: 40, batch: 7, rows: 11, cell_rows: 12, probe_rows: 13
   CHECK(config.shape.refine_width == 9);
   CHECK_FALSE(config.shape.input_embedding);
   CHECK_FALSE(config.shape.probe_features);
+  CHECK(config.shape.edits == Edits::mask);
   CHECK(config.shape.precision == kernels::Precision::bf16);
   CHECK(config.gates == EditorGates{kernels::GateKind::hard_concrete, kernels::GateKind::straight_through,
                                     kernels::GateKind::hard_concrete, 0.7, 3.0});
@@ -93,6 +94,7 @@ TEST_CASE("every key of an editor configuration has bounds, and the error names 
                         {"editor", "refine_width", {"3", "129"}},
                         {"editor", "input_embedding", {"2", "maybe"}},
                         {"editor", "probe_features", {"2", "maybe"}},
+                        {"editor", "edits", {"gates", "none", "true"}},
                         {"editor", "precision", {"float64", "bfloat16"}},
                         {"gates", "weight", {"scale", "hard"}},
                         {"gates", "neuron", {"scale"}},

@@ -19,10 +19,15 @@ TrainedEditor load(const std::filesystem::path& file) { return load_editor(file,
 TEST_CASE("a saved editor edits to the same bits after loading") {
   const Dataset dataset = test::small_dataset();
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const std::string switches = GENERATE("", ", probe_features: false, edits: mask");
   const test::TemporaryFolder folder;
-  TrainedEditor trained = test::small_editor(
-      {.requirements = requirements, .messages = 2, .passes = 3, .input_embedding = false, .gate = "hard_concrete"},
-      dataset, DType::float32);
+  TrainedEditor trained = test::small_editor({.requirements = requirements,
+                                              .messages = 2,
+                                              .passes = 3,
+                                              .input_embedding = false,
+                                              .gate = "hard_concrete",
+                                              .editor = switches},
+                                             dataset, DType::float32);
   trained.provenance["steps"] = 17;
   save_editor(trained, folder / "editor.safetensors");
   TrainedEditor loaded = load(folder / "editor.safetensors");
@@ -108,6 +113,9 @@ TEST_CASE("what is wrong with an editor file is said with its name") {
   CHECK_THAT(described([](nlohmann::json& d) { d["inputs"] = 9; }), Catch::Contains("of shape"));
   CHECK_THAT(described([](nlohmann::json& d) { d["config"] = "requirements: {prunning: {}}"; }),
              Catch::Contains("pruning"));
+  CHECK_THAT(
+      described([](nlohmann::json& d) { d["config"] = "requirements: {pruning: {}}\neditor: {edits: residual}"; }),
+      Catch::Contains("config: editor.edits: expected both or mask for `pruning`"));
   for (const nlohmann::json& size : {nlohmann::json(4294967303), nlohmann::json(7.5), nlohmann::json(-7)})
     CHECK_THAT(described([&](nlohmann::json& d) { d["inputs"] = size; }),
                Catch::Contains("expected a size as `inputs`"));
