@@ -11,6 +11,7 @@ nlohmann::ordered_json turned_switches(const EditorConfig& config) {
   auto turned = nlohmann::ordered_json::object();
   if (!config.shape.probe_features) turned["editor.probe_features"] = false;
   if (config.shape.edits != Edits::both) turned["editor.edits"] = to_string(config.shape.edits);
+  if (config.scalarisation != Scalarisation::linear) turned["training.scalarisation"] = to_string(config.scalarisation);
   return turned;
 }
 

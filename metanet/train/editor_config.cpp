@@ -105,6 +105,7 @@ EditorConfig read(const Config& root) {
                 "barrier",
                 "balance",
                 "off",
+                "scalarisation",
                 "validations",
                 "validation_rows"});
   c.seed = t.get("seed", c.seed);
@@ -126,6 +127,7 @@ EditorConfig read(const Config& root) {
   c.barrier = t.get("barrier", c.barrier, at_least(0.0));
   c.balance = t.get("balance", c.balance, between(0.0, 1.0));
   c.off = t.get("off", c.off, between(0.0, 0.9));
+  c.scalarisation = choice_of(t, "scalarisation", {Scalarisation::linear, Scalarisation::chebyshev});
   c.validations = t.get("validations", c.validations, between(1, 1000));
   return c;
 }

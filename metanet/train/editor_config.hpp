@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "metanet/model/editor.hpp"
+#include "metanet/train/scalarisation.hpp"
 
 namespace amend {
 
@@ -58,7 +59,8 @@ struct EditorConfig {
   double barrier = 0.1;    // times lambda
   double balance = 0.5;    // a network's loss is weighted by lambda^-balance
   double off = 0.25;       // probability that a requirement is off, when there are several
-  int validations = 8;     // how often the average is measured on the validation networks
+  Scalarisation scalarisation = Scalarisation::linear;
+  int validations = 8;  // how often the average is measured on the validation networks
   std::int64_t validation_rows = 2000;
 };
 

@@ -322,12 +322,14 @@ class Trainer {
           const std::size_t last = terms.divergence.size() - 1, begin = shard * size;
           const Tensor divergence = host_copy(terms.divergence[last].value(), stream_);
           std::vector<Tensor> requirement;
+          std::vector<double> values(requirements);
           for (const Variable& term : terms.requirement[last]) requirement.push_back(host_copy(term.value(), stream_));
           for (std::size_t k = 0; k < std::min(size, picks_.size() - begin); ++k) {
-            double value = static_cast<double>(divergence.as<float>()[k]);
             for (std::size_t r = 0; r < requirements; ++r)
-              value += lambda_[(begin + k) * requirements + r] * static_cast<double>(requirement[r].as<float>()[k]);
-            sum += value * raw_weight_[begin + k];
+              values[r] = static_cast<double>(requirement[r].as<float>()[k]);
+            const auto lambda = std::span<const double>(lambda_).subspan((begin + k) * requirements, requirements);
+            sum += raw_weight_[begin + k] *
+                   scalarise(config.scalarisation, static_cast<double>(divergence.as<float>()[k]), lambda, values);
             count += 1.0;
           }
         }

@@ -21,7 +21,7 @@ struct EditorTrainOptions {
 /// What a validation saw, mean over validation networks and strengths.
 struct EditorValidation {
   std::int64_t step = 0;
-  double score = 0.0;  // mean over networks of lambda^-balance (divergence + sum_r lambda_r R_r), as in training
+  double score = 0.0;  // mean over networks of lambda^-balance times the objective (`scalarise`), as in training
 };
 
 /// Trains an editor on the train networks of `population` and the editor_train rows of `dataset`, measures it on its

@@ -76,6 +76,17 @@ void TrainingStep::add_loss(Variable term, const TensorView& coefficient) {
   terms_.total = terms_.total ? op::add(tape_, terms_.total, part) : part;
 }
 
+/// The Chebyshev objective of a pass; what it adds to the gradient of each of its terms: (terms, networks).
+TensorView TrainingStep::add_chebyshev(const Plan& plan, std::size_t pass) {
+  const TensorView weight = coefficient(plan, pass, kDivergence);
+  chebyshev_terms_.assign(1, terms_.divergence[pass]);
+  chebyshev_terms_.insert(chebyshev_terms_.end(), terms_.requirement[pass].begin(), terms_.requirement[pass].end());
+  const TensorView slope =
+      arena_.tensor({static_cast<std::int64_t>(chebyshev_terms_.size()), weight.count()}, weight.dtype);
+  terms_.total = amend::add_chebyshev(tape_, inner_, terms_.total, chebyshev_terms_, plan.chebyshev, weight, slope);
+  return slope;
+}
+
 /// The slope of the divergence along straight-through feature gates: what closing an open feature costs, or opening a
 /// closed one saves, measured (Titsias and Lazaro-Gredilla, *Local expectation gradients for black box variational
 /// inference*, NIPS 2015).
@@ -116,6 +127,8 @@ TrainingStep::Plan TrainingStep::plan(const Batch& batch) {
         batch.probe_sampler->plan(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
   plan.loss_rows = batch.loss_sampler->plan(arena_, batch.rows, batch.cell_rows, batch.loss_stream, editor.dtype());
   plan.coefficient = stage_coefficients(batch);
+  if (config.scalarisation == Scalarisation::chebyshev)
+    plan.chebyshev = stage_chebyshev(batch.lambda, config.lambda.size(), arena_, editor.dtype());
   EditorInputs& inputs = plan.inputs;
   inputs.training = batch.training;
   inputs.noise_seed = config.seed;
@@ -214,6 +227,7 @@ void TrainingStep::compute(const Batch& batch, Plan& plan) {
   if (measured) add_deviations(rows, {}, arena_, stream);
   const TensorView original = original_logits(tape_, inputs, rows);
   const std::size_t requirements = config.lambda.size(), passes = passes_.size();
+  const bool linear = config.scalarisation == Scalarisation::linear;
   terms_.total = {};
   terms_.divergence.resize(passes);
   terms_.requirement.resize(passes);
@@ -226,17 +240,28 @@ void TrainingStep::compute(const Batch& batch, Plan& plan) {
     const Variable logits =
         op::subject_forward(tape_, graph_.device_table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
     terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
-    add_loss(terms_.divergence[p], coefficient(plan, p, kDivergence));
-    if (measured) add_feature_slope(inputs, pass, rows, original, terms_.divergence[p], coefficient(plan, p, kSlope));
     const SoftInputs soft{.logits = logits,
                           .rows = &rows,
                           .networks = graph_.device_table().networks,
                           .weight_share = pass.weight_share,
                           .neuron_share = pass.neuron_share,
                           .feature_share = pass.feature_share};
-    for (std::size_t r = 0; r < requirements; ++r) {
+    for (std::size_t r = 0; r < requirements; ++r)
       terms_.requirement[p][r] = editor.requirements()[r]->soft(tape_, soft);
-      add_loss(terms_.requirement[p][r], coefficient(plan, p, kRequirement + r));
+    TensorView feature_slope = coefficient(plan, p, kSlope);
+    if (linear) {
+      add_loss(terms_.divergence[p], coefficient(plan, p, kDivergence));
+    } else {
+      // To first order: a flip counts as much as the divergence does where the network stands.
+      const TensorView slope = add_chebyshev(plan, p);
+      feature_slope = arena_.tensor(feature_slope.shape, feature_slope.dtype);
+      kernels::fill({.y = feature_slope, .value = 0.0}, stream);
+      kernels::accumulate(
+          {.x = reshape(slice_rows(slope, 0, 1), feature_slope.shape), .scale = -1.0, .y = feature_slope}, stream);
+    }
+    if (measured) add_feature_slope(inputs, pass, rows, original, terms_.divergence[p], feature_slope);
+    for (std::size_t r = 0; r < requirements; ++r) {
+      if (linear) add_loss(terms_.requirement[p][r], coefficient(plan, p, kRequirement + r));
       if (!last || config.barrier == 0.0) continue;
       const EditGates gates = editor.requirements()[r]->gates();
       const Variable barrier = gates.weights    ? pass.weight_barrier

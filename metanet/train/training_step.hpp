@@ -65,6 +65,7 @@ class TrainingStep {
     ProbeCache::Picks picks;
     RowDraw probe_rows, loss_rows;
     TensorView coefficient;  // (passes, kinds, networks): see `coefficient`
+    ChebyshevScales chebyshev;
   };
   Plan plan(const Batch& batch);
   void compute(const Batch& batch, Plan& plan);
@@ -74,6 +75,7 @@ class TrainingStep {
   TensorView stage_coefficients(const Batch& batch);
   TensorView coefficient(const Plan& plan, std::size_t pass, std::size_t kind) const;
   void add_loss(Variable term, const TensorView& coefficient);
+  TensorView add_chebyshev(const Plan& plan, std::size_t pass);
   void add_feature_slope(const EditorInputs& inputs, const EditorPass& pass, const RowBatch& rows,
                          const TensorView& original, Variable divergence, const TensorView& coefficient);
 
@@ -87,6 +89,7 @@ class TrainingStep {
   std::vector<const SubjectNetwork*> networks_;
   std::vector<EditorPass> passes_;
   LossTerms terms_;
+  std::vector<Variable> chebyshev_terms_;
   GraphCache graphs_;
 };
 

@@ -123,14 +123,17 @@ struct Stepper {
 
 TEST_CASE("a training step on a device gives the CPU's loss and gradient, and brings nothing back meanwhile") {
   const auto requirements = GENERATE(kRequirementSets[2], kRequirementSets[3]);  // no gates, all kinds of gates
-  CAPTURE(requirements);
+  const bool turned = GENERATE(false, true);                                     // the switches of experiments
+  CAPTURE(requirements, turned);
   const Dataset dataset = small_dataset(60);
   Population population = small_population(dataset, 3);
-  const EditorConfig config = small_config({.requirements = requirements,
-                                            .messages = 1,
-                                            .passes = 2,
-                                            .edge_width = 16,
-                                            .more = "  batch: 4\n  steps: 100\n"});
+  const EditorConfig config = small_config(
+      {.requirements = requirements,
+       .messages = 1,
+       .passes = 2,
+       .edge_width = 16,
+       .editor = turned ? ", probe_features: false, edits: mask" : "",
+       .more = std::string("  batch: 4\n  steps: 100\n") + (turned ? "  scalarisation: chebyshev\n" : "")});
   constexpr std::uint32_t kSteps = 4;  // on the device: two plainly, then captured
   std::vector<double> loss[2];
   std::vector<std::vector<double>> gradient[2];

@@ -14,18 +14,21 @@ namespace amend {
 namespace {
 
 /// Compares elements `index` of the parameters.
-void check_gradient(TrainedEditor& trained, const Dataset& dataset, const std::vector<std::int64_t>& index) {
+void check_gradient(TrainedEditor& trained, const Dataset& dataset, const std::vector<std::int64_t>& index,
+                    Scalarisation scalarisation = Scalarisation::linear) {
   const test::ThreadCount one(1);
   const auto networks = test::mixed_networks(3);
   const auto lambda = test::spread_lambda(trained, networks.size());
-  const test::EditRun run = test::run_editor(trained, dataset, networks, lambda, {.training = true, .gradients = true});
+  const test::EditRun run = test::run_editor(trained, dataset, networks, lambda,
+                                             {.training = true, .gradients = true, .scalarisation = scalarisation});
   const double magnitude = std::max(std::fabs(run.loss), test::largest(test::values(run.grad)));
   double* value = trained.editor->parameters().value().as<double>();
   for (const std::int64_t i : index) {
     const double before = value[i], step = 1e-6;
     const auto loss_at = [&](double x) {
       value[i] = x;
-      return test::run_editor(trained, dataset, networks, lambda, {.training = true}).loss;
+      return test::run_editor(trained, dataset, networks, lambda, {.training = true, .scalarisation = scalarisation})
+          .loss;
     };
     const double expected = (loss_at(before + step) - loss_at(before - step)) / (2.0 * step);
     value[i] = before;
@@ -106,6 +109,15 @@ TEST_CASE("an editor with its switches turned: the gradient is that of finite di
   CAPTURE(requirements, switches, passes);
   TrainedEditor trained = smooth_editor(requirements, 1, passes, dataset, switches);
   check_gradient(trained, dataset, sample(trained, passes == 1 ? "" : "refine."));
+}
+
+TEST_CASE("the Chebyshev objective: its gradient by the editor's parameters is that of finite differences") {
+  const Dataset dataset = test::small_dataset(200);
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const int passes = GENERATE(1, 2);
+  CAPTURE(requirements, passes);
+  TrainedEditor trained = smooth_editor(requirements, 1, passes, dataset);
+  check_gradient(trained, dataset, sample(trained, passes == 1 ? "" : "refine."), Scalarisation::chebyshev);
 }
 
 }  // namespace

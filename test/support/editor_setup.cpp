@@ -166,15 +166,25 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
     const double scale = last ? 1.0 : 0.3;
     const Variable logits =
         op::subject_forward(tape, graph.table(), pass.edited.weight, pass.edited.bias, loss_rows.x).logits;
-    add(op::divergence(tape, original, logits, loss_rows.random_rows), scale, -1);
-    for (std::int64_t r = 0; r < requirements; ++r)
-      add(editor.requirements()[static_cast<std::size_t>(r)]->soft(tape, {.logits = logits,
-                                                                          .rows = &loss_rows,
-                                                                          .networks = graph.table().networks,
-                                                                          .weight_share = pass.weight_share,
-                                                                          .neuron_share = pass.neuron_share,
-                                                                          .feature_share = pass.feature_share}),
-          scale, r);
+    std::vector<Variable> terms{op::divergence(tape, original, logits, loss_rows.random_rows)};
+    for (const auto& requirement : editor.requirements())
+      terms.push_back(requirement->soft(tape, {.logits = logits,
+                                               .rows = &loss_rows,
+                                               .networks = graph.table().networks,
+                                               .weight_share = pass.weight_share,
+                                               .neuron_share = pass.neuron_share,
+                                               .feature_share = pass.feature_share}));
+    if (options.scalarisation == Scalarisation::chebyshev) {
+      const auto networks_count = static_cast<std::int64_t>(networks.size());
+      const TensorView coefficient = arena.tensor({networks_count}, dtype),
+                       slope = arena.tensor({requirements + 1, networks_count}, dtype);
+      kernels::fill({.y = coefficient, .value = scale}, Stream{});
+      total = add_chebyshev(tape, inner, total, terms,
+                            stage_chebyshev(lambda, static_cast<std::size_t>(requirements), arena, dtype), coefficient,
+                            slope);
+    } else {
+      for (std::int64_t r = -1; r < requirements; ++r) add(terms[static_cast<std::size_t>(r + 1)], scale, r);
+    }
     if (last)
       for (const Variable& barrier : {pass.weight_barrier, pass.neuron_barrier, pass.feature_barrier})
         if (barrier) add(barrier, 0.1, -1);

@@ -58,10 +58,11 @@ struct EditRun {
 };
 
 struct EditRunOptions {
-  bool training = false;         // stochastic gates
-  bool gradients = false;        // otherwise the three gradients are absent
-  std::uint32_t probe_draw = 1;  // which rows the probes see
-  bool folds = true;             // off: mean activations of 0 are folded into the biases
+  bool training = false;                                // stochastic gates
+  bool gradients = false;                               // otherwise the three gradients are absent
+  Scalarisation scalarisation = Scalarisation::linear;  // of the divergence and the requirements
+  std::uint32_t probe_draw = 1;                         // which rows the probes see
+  bool folds = true;                                    // off: mean activations of 0 are folded into the biases
 };
 
 /// Runs probe, editor and loss as in training, in the editor's type: the sum over networks of divergence and weighted

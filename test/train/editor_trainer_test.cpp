@@ -44,16 +44,19 @@ bool same(const TrainedEditor& a, const TrainedEditor& b) {
 
 TEST_CASE("training an editor lowers its loss on networks and rows it was not trained on", "[slow]") {
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
-  CAPTURE(requirements);
+  const std::string scalarisation = GENERATE("linear", "chebyshev");
+  CAPTURE(requirements, scalarisation);
   const auto score = [&](const std::string& rate) {
-    const TrainedEditor trained =
-        train(config_of(requirements, 3, "  steps: 60\n  validations: 1\n  learning_rate: " + rate + "\n"));
+    const TrainedEditor trained = train(config_of(
+        requirements, 3,
+        "  steps: 60\n  validations: 1\n  scalarisation: " + scalarisation + "\n  learning_rate: " + rate + "\n"));
     CHECK(trained.provenance["steps"] == 60);
     CHECK(trained.provenance["best_step"] == 60);
     CHECK(trained.provenance["networks"] == 6);
     return trained.provenance["validation_score"].get<double>();
   };
-  CHECK(score("0.001") < 0.97 * score("1e-12"));
+  // A maximum of few features moves in steps.
+  CHECK(score("0.001") < (scalarisation == "linear" ? 0.97 : 0.99) * score("1e-12"));
 }
 
 TEST_CASE("an interrupted training ends in the same bits, and so does one with more threads", "[slow]") {
@@ -202,10 +205,11 @@ TEST_CASE("a steady-state training step allocates nothing") {
   const test::ThreadCount one(1);
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   const int passes = GENERATE(1, 3);
-  CAPTURE(requirements, passes);
+  const std::string more = GENERATE("", "  scalarisation: chebyshev\n");
+  CAPTURE(requirements, passes, more);
   const Dataset dataset = test::small_dataset();
-  const TrainedEditor trained =
-      test::small_editor({.requirements = requirements, .messages = 2, .passes = passes}, dataset, DType::float32);
+  const TrainedEditor trained = test::small_editor(
+      {.requirements = requirements, .messages = 2, .passes = passes, .more = more}, dataset, DType::float32);
   Arena fixed;
   const EditorData data = make_editor_data(dataset, fixed, DType::float32);
   const RowSampler sampler(dataset, dataset.editor_train,

@@ -42,9 +42,12 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
   const Dataset dataset = test::small_dataset();
   // One pass whose heads start at zero: the logit of a gate is half its prior.
   const std::int64_t kSteps = 10;
-  const TrainedEditor trained = test::small_editor(
-      {.requirements = {"data_minimisation"}, .messages = 0, .more = "  steps: 10\n  deep_loss: 0\n"}, dataset,
-      DType::float32, 0.0);
+  const std::string kind = GENERATE("linear", "chebyshev");
+  const TrainedEditor trained =
+      test::small_editor({.requirements = {"data_minimisation"},
+                          .messages = 0,
+                          .more = "  steps: 10\n  deep_loss: 0\n  scalarisation: " + kind + "\n"},
+                         dataset, DType::float32, 0.0);
   const auto networks = test::mixed_networks(5);
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
@@ -119,7 +122,15 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
 
     // d loss / d bias of the logit, through logit = 3 out_0 + ...: slope of sigmoid(logit / T) times the price of being
     // open minus what it saves.
-    double expected = 0.0;
+    double expected = 0.0, divergence_share = 1.0, requirement_share = 1.0;
+    const double share = terms.requirement[0][0].value().as<float>()[0];
+    if (kind == "chebyshev") {
+      const double difference = (now - lambda * share) / chebyshev_temperature(std::span(&lambda, 1));
+      divergence_share = 1.0 / (1.0 + std::exp(-difference)) + kChebyshevAugmentation;
+      requirement_share = 1.0 / (1.0 + std::exp(difference)) + kChebyshevAugmentation;
+    }
+    CHECK(terms.total.value().as<float>()[0] ==
+          Approx(weight * scalarise(trained.config.scalarisation, now, std::span(&lambda, 1), std::span(&share, 1))));
     for (std::size_t f = 0; f < features; ++f) {
       const bool open = gate[f] > 0.5;
       (open ? saw_open : saw_closed) = true;
@@ -129,7 +140,8 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
       const double logit = 0.5 * std::clamp(std::log(price[f] + 1e-6) - std::log(lambda), -8.0, 8.0);
       CHECK((logit > 0.0) == open);
       const double s = 1.0 / (1.0 + std::exp(-logit / 0.5));
-      expected += weight * 3.0 * s * (1.0 - s) / 0.5 * (lambda / static_cast<double>(features) - saved);
+      expected += weight * 3.0 * s * (1.0 - s) / 0.5 *
+                  (requirement_share * lambda / static_cast<double>(features) - divergence_share * saved);
     }
     const auto& entries = trained.editor->parameters().entries();
     const auto entry =
