@@ -78,11 +78,11 @@ struct Case {
   }
 };
 
-/// Networks whose terms are near each other, far apart, 0, and off.
+/// Networks whose terms are near each other, as small as one that is off, 0, and far apart.
 Case some_case(std::size_t requirements) {
-  Case c{.lambda = {}, .terms = {{3e-4, 0.02, 0.0, 0.05}}, .coefficient = {0.7, 0.1, 1.3, 0.4}};
+  Case c{.lambda = {}, .terms = {{3e-4, 1e-4, 0.0, 0.05}}, .coefficient = {0.7, 0.1, 1.3, 0.4}};
   for (std::size_t r = 0; r < requirements; ++r)
-    c.terms.push_back({r == 0 ? 0.15 : 0.0101, 0.5, 0.9 - 0.2 * static_cast<double>(r), 0.04});
+    c.terms.push_back({r == 0 ? 0.15 : 0.0101, 0.02, 0.9 - 0.2 * static_cast<double>(r), 0.04});
   for (std::size_t n = 0; n < 4; ++n)
     for (std::size_t r = 0; r < requirements; ++r)
       c.lambda.push_back(r > 0 && n == r ? 0.0 : (r == 0 ? 0.002 : 0.03) * (1.0 + static_cast<double>(n)));
