@@ -88,6 +88,7 @@ EditorConfig read(const Config& root) {
   const Config t = root.child("training");
   t.allow_only({"seed",
                 "steps",
+                "networks",
                 "batch",
                 "rows",
                 "cell_rows",
@@ -110,6 +111,7 @@ EditorConfig read(const Config& root) {
                 "validation_rows"});
   c.seed = t.get("seed", c.seed);
   c.steps = t.get("steps", c.steps, at_least(1));
+  c.networks = t.get("networks", c.networks, at_least(0));
   c.batch = t.get("batch", c.batch, between(1, 65536));
   for (auto [key, value] :
        {std::pair{"rows", &c.rows}, std::pair{"cell_rows", &c.cell_rows}, std::pair{"probe_rows", &c.probe_rows},

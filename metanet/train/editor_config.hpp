@@ -42,6 +42,7 @@ struct EditorConfig {
 
   std::uint64_t seed = 1;
   std::int64_t steps = 4000;
+  int networks = 0;               // most training networks; 0: all
   int batch = 16;                 // networks a step
   std::int64_t rows = 512;        // data rows a step
   std::int64_t cell_rows = 256;   // of every (label, group), when a requirement looks at groups

@@ -54,7 +54,7 @@ class Trainer {
         data_(make_editor_data(dataset, fixed_, DType::float32, stream_)),
         train_rows_(dataset, dataset.editor_train, attributes(), stream_),
         validation_rows_(dataset, dataset.validation, attributes(), stream_),
-        cache_(*trained_.editor, data_, gather_networks(population, train_count_),
+        cache_(*trained_.editor, data_, gather_networks(population, config.networks, train_count_),
                train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows,
                                 RandomStream(config.seed, kFirstProbe), DType::float32, stream_),
                stream_),
@@ -123,8 +123,9 @@ class Trainer {
   }
 
   /// Train networks first, then validation networks.
-  static std::vector<const SubjectNetwork*> gather_networks(const Population& population, int& train_count) {
+  static std::vector<const SubjectNetwork*> gather_networks(const Population& population, int most, int& train_count) {
     auto networks = networks_of_split(population, PopulationSplit::train);
+    if (most > 0) networks.resize(std::min(networks.size(), static_cast<std::size_t>(most)));
     const auto validation = networks_of_split(population, PopulationSplit::validation);
     if (networks.empty() || validation.empty())
       fail_input("population of `" + population.dataset_name + "`",

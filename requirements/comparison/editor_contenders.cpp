@@ -29,7 +29,8 @@ std::vector<ComparedPoint> replace_by_canonical(const ContenderData& data, const
   const auto start = std::chrono::steady_clock::now();
   const std::vector<SubjectNetwork> own = editor.edit(originals, setting),
                                     candidates = editor.edit(data.training_networks, setting);
-  // Gaps on the rows of the editors, since validation may have too few for them; weights and features are the same on any.
+  // Gaps on the rows of the editors, since validation may have too few for them; weights and features are the same on
+  // any.
   const Referee own_referee(*data.dataset, data.dataset->editor_train, originals, data.table->requirement,
                             data.sensitive),
       candidate_referee(*data.dataset, data.dataset->editor_train, data.training_networks, data.table->requirement,

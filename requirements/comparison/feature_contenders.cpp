@@ -30,16 +30,17 @@ const std::vector<Selection>& selections() {
   return list;
 }
 
-/// Every number of features down to one; of many only twelve, evenly in their logarithm.
+/// Every number of features down to none; of many only twelve, evenly in their logarithm, and none.
 std::vector<std::int64_t> default_budgets(std::size_t features) {
   std::vector<std::int64_t> kept;
   constexpr int kMost = 12;
-  for (auto count = static_cast<std::int64_t>(features) - 1; count >= 1 && features <= kMost + 4; --count)
+  for (auto count = static_cast<std::int64_t>(features) - 1; count >= 0 && features <= kMost + 4; --count)
     kept.push_back(count);
   for (int i = 1; i <= kMost && features > kMost + 4; ++i) {
     const auto count = std::llround(std::pow(static_cast<double>(features), 1.0 - static_cast<double>(i) / kMost));
     if (kept.empty() || count < kept.back()) kept.push_back(count);
   }
+  if (kept.empty() || kept.back() > 0) kept.push_back(0);
   return kept;
 }
 

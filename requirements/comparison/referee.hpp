@@ -16,8 +16,8 @@ using Networks = std::vector<const SubjectNetwork*>;
 /// Measures what methods make of networks, on the same rows and for one requirement.
 class Referee {
  public:
-  /// The arguments outlive this. requirement: empty when only divergence and accuracy are to be measured. sensitive: attributes whose intersection forms the groups; may be empty for
-  /// requirements that look at none.
+  /// The arguments outlive this. requirement: empty when only divergence and accuracy are to be measured. sensitive:
+  /// attributes whose intersection forms the groups; may be empty for requirements that look at none.
   Referee(const Dataset& dataset, const Rows& rows, Networks originals, std::string requirement,
           std::vector<std::string> sensitive);
 

@@ -16,6 +16,7 @@ TEST_CASE("untrained networks have the shapes, the features and the spread that 
   networks.push_back(test::random_network({7, 400, 2}, Activation::relu, 4));
   const std::vector<std::vector<std::uint8_t>> uses = {
       {1, 1, 1, 1, 1}, {0, 1, 1, 0, 0}, {0, 0, 1, 0, 0}, {1, 0, 1, 0, 1}};
+  const auto pointers = pointers_to(networks);
   const auto fresh = untrained_like(pointers_to(networks), dataset, uses, 5);
   REQUIRE(fresh.size() == 4);
   for (std::size_t n = 0; n < 4; ++n) {
@@ -28,6 +29,10 @@ TEST_CASE("untrained networks have the shapes, the features and the spread that 
   double squares = 0.0;  // of feature a, one of three: variance 2 / 3
   for (std::size_t i = 0; i < 400; ++i) squares += std::pow(static_cast<double>(fresh[3].weights[7 * i]), 2) / 400.0;
   CHECK(squares == Approx(2.0 / 3.0).epsilon(0.2));
+  const auto blind =
+      untrained_like(std::span(pointers).first(1), dataset, std::vector<std::vector<std::uint8_t>>{{0, 0, 0, 0, 0}}, 5);
+  CHECK(used_features(blind[0], dataset.features) == std::vector<std::uint8_t>(5, 0));
+  CHECK_NOTHROW(validate(blind[0], "test"));
   CHECK(untrained_like(pointers_to(networks), dataset, uses, 5)[2].weights == fresh[2].weights);
   CHECK(untrained_like(pointers_to(networks), dataset, uses, 6)[2].weights != fresh[2].weights);
   CHECK_THROWS(untrained_like(pointers_to(networks), dataset, std::span(uses).first(2), 5));

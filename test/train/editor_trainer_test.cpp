@@ -59,6 +59,25 @@ TEST_CASE("training an editor lowers its loss on networks and rows it was not tr
   CHECK(score("0.001") < (scalarisation == "linear" ? 0.97 : 0.99) * score("1e-12"));
 }
 
+TEST_CASE("a training on fewer networks is one on a population that has no others") {
+  const Dataset dataset = test::small_dataset();
+  const std::string more = "  steps: 4\n  validations: 1\n";
+  Population population = test::small_population(dataset, 9), few = population;
+  for (const std::size_t gone : {7, 6, 4}) {  // train networks; 8, 5 and 2 are for validation
+    few.networks.erase(few.networks.begin() + static_cast<std::ptrdiff_t>(gone));
+    few.split.erase(few.split.begin() + static_cast<std::ptrdiff_t>(gone));
+    few.attributes.erase(few.attributes.begin() + static_cast<std::ptrdiff_t>(gone));
+  }
+  const auto trained = [&](const Population& on, const std::string& networks) {
+    return train_editor(config_of({"pruning"}, 2, more + networks), on, dataset, make_requirements, {});
+  };
+  const TrainedEditor expected = trained(few, ""), got = trained(population, "  networks: 3\n");
+  CHECK(got.provenance["networks"] == 3);
+  CHECK(test::same_bits(got.editor->parameters().value(), expected.editor->parameters().value()));
+  CHECK_FALSE(
+      test::same_bits(trained(population, "").editor->parameters().value(), expected.editor->parameters().value()));
+}
+
 TEST_CASE("an interrupted training ends in the same bits, and so does one with more threads", "[slow]") {
   const EditorConfig config = config_of(test::kRequirementSets[3], 2, "  steps: 12\n  validations: 4\n");
   const test::TemporaryFolder folder;
