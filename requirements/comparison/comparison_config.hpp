@@ -43,7 +43,7 @@ struct ComparisonConfig {
 
   std::vector<double> fine_tuning_epochs{1.0, 3.0};
   std::int64_t fine_tuning_rows = 128;  // a step
-  std::vector<double> learning_rates{3e-3, 1e-2, 3e-2};
+  std::vector<double> learning_rates{1e-3, 3e-3, 1e-2, 3e-2};
   int tuning_networks = 8;  // validation networks that learning rates are chosen on
   double retraining_epochs = 10.0;
   std::vector<std::int64_t> polish{12};  // steps

@@ -196,12 +196,16 @@ class Run {
                             .divergence_volume = std::nullopt,
                             .accuracy_volume = {}};
       report();
-      const double rate = choose_rate(contender, tuning);
-      if (!contender.learning_rates.empty()) method.tuned = fmt::format("learning rate {:g}", rate);
+      const std::vector<double> rates = choose_rates(contender, tuning);
+      if (!contender.learning_rates.empty()) {
+        const auto [low, high] = std::minmax_element(rates.begin(), rates.end());
+        method.tuned = *low == *high ? fmt::format("learning rate {:g}", *low)
+                                     : fmt::format("learning rate per setting, {:g} to {:g}", *low, *high);
+      }
       if (contender.learning_rates.size() > 1) done += contender.settings.size();
       for (std::size_t setting = 0; setting < contender.settings.size(); ++setting) {
         report();
-        std::vector<ComparedPoint> points = contender.run(referees, setting, rate);
+        std::vector<ComparedPoint> points = contender.run(referees, setting, rates[setting]);
         for (std::size_t part = 0; part < tables.size(); ++part) {
           if (setting == 0) tables[part].methods.push_back(method);
           points[part].setting = contender.settings[setting];
@@ -257,19 +261,23 @@ class Run {
     return table;
   }
 
-  /// The learning rate of least loss on validation networks, over all settings.
-  double choose_rate(const Contender& contender, const Referee& tuning) const {
+  /// The learning rate of least mean loss on validation networks for every setting: what suits a strong setting would
+  /// harm a mild one.
+  std::vector<double> choose_rates(const Contender& contender, const Referee& tuning) const {
     if (contender.learning_rates.size() <= 1)
-      return contender.learning_rates.empty() ? 0.0 : contender.learning_rates[0];
-    double best = 0.0, least = std::numeric_limits<double>::infinity();
-    for (const double rate : contender.learning_rates) {
-      double loss = 0.0;
-      for (std::size_t setting = 0; setting < contender.settings.size(); ++setting)
+      return std::vector<double>(contender.settings.size(),
+                                 contender.learning_rates.empty() ? 0.0 : contender.learning_rates[0]);
+    std::vector<double> best;
+    for (std::size_t setting = 0; setting < contender.settings.size(); ++setting) {
+      double least = std::numeric_limits<double>::infinity();
+      best.push_back(0.0);
+      for (const double rate : contender.learning_rates) {
+        double loss = 0.0;
         for (const ComparedNetwork& network : contender.run({&tuning}, setting, rate).front().network)
           loss += contender.towards_labels ? network.accuracy_drop : network.divergence.value();
-      if (loss < least) {
+        if (loss >= least) continue;
         least = loss;
-        best = rate;
+        best.back() = rate;
       }
     }
     return best;

@@ -14,8 +14,8 @@ using ComparisonProgress = std::function<void(const std::string& what, std::size
 
 /// Edits the held-out networks of the population with every method at every setting and measures them on audit rows.
 /// Networks whose shape no training network has get tables of their own. Learning rates are chosen on validation
-/// networks and validation rows: the one of least mean divergence (towards labels: least mean drop in accuracy) over
-/// all settings. Throws InputError when population, editors and data do not fit together, or groups lack evidence.
+/// networks and validation rows: at every setting the one of least mean divergence (towards labels: least mean drop in
+/// accuracy). Throws InputError when population, editors and data do not fit together, or groups lack evidence.
 /// Editors and fine-tuning run on `device`, everything else on the CPU.
 Comparison compare(const ComparisonConfig& config, Device device = {}, const ComparisonProgress& progress = {});
 
