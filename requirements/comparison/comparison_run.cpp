@@ -273,7 +273,8 @@ class Run {
       best.push_back(0.0);
       for (const double rate : contender.learning_rates) {
         double loss = 0.0;
-        for (const ComparedNetwork& network : contender.run({&tuning}, setting, rate).front().network)
+        const std::vector<ComparedPoint> points = contender.run({&tuning}, setting, rate);
+        for (const ComparedNetwork& network : points.front().network)
           loss += contender.towards_labels ? network.accuracy_drop : network.divergence.value();
         if (loss >= least) continue;
         least = loss;

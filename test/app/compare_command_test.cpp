@@ -35,7 +35,7 @@ requirements:
   pruning: {editors: {editor: editor.safetensors, same editor: editor.safetensors}, strengths: 3, budgets: [0.5, 0.1]}
   data_minimisation: {editors: {editor: editor.safetensors}, strengths: 3, budgets: [6, 2]}
   equalised_odds: {editors: {editor: editor.safetensors}, strengths: 3}
-fine_tuning: {epochs: [0.2, 0.5], rows: 32, learning_rates: [0.001, 0.01], tuning_networks: 2}
+fine_tuning: {epochs: [0.2, 0.5], rows: 32, learning_rates: [0.000000001, 0.01], tuning_networks: 2}
 retraining: {epochs: 0.5}
 polish: [3]
 canonical: {candidates: 5}
@@ -108,7 +108,7 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
     }
   for (std::size_t n = 0; n < 4; ++n)
     CHECK(tuned["points"][1]["divergence"][n].get<double>() < obd["points"][1]["divergence"][n].get<double>());
-  CHECK_THAT(tuned["tuned"].get<std::string>(), Contains("learning rate"));
+  CHECK(tuned["tuned"] == "learning rate 0.01");  // the other one changes nothing
   CHECK(method_of(pruning, "editor_2")["divergence_volume"]["network"] ==
         method_of(pruning, "editor")["divergence_volume"]["network"]);
   CHECK(method_of(pruning, "editor_2")["divergence_volume"]["editor_wins"] == 0.0);
