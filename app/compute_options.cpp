@@ -1,7 +1,5 @@
 #include "app/compute_options.hpp"
 
-#include <omp.h>
-
 #include <CLI/CLI.hpp>
 
 namespace amend {
@@ -10,11 +8,5 @@ void ComputeOptions::add_to(CLI::App& command) {
   command.add_option("--device", device, "cpu (default), cuda, cuda:N or auto: CUDA where it can be used");
   command.add_option("--threads", threads, "Threads to compute on; default: all cores")->check(CLI::Range(1, 4096));
 }
-
-ThreadScope::ThreadScope(const ComputeOptions& options) : before_(omp_get_max_threads()) {
-  if (options.threads > 0) omp_set_num_threads(options.threads);
-}
-
-ThreadScope::~ThreadScope() { omp_set_num_threads(before_); }
 
 }  // namespace amend

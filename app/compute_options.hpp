@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/device.hpp"
+#include "engine/parallel.hpp"
 
 namespace CLI {
 class App;
@@ -20,15 +21,9 @@ struct ComputeOptions {
 };
 
 /// Gives OpenMP the number of threads asked for, and the old one back.
-class ThreadScope {
+class ThreadScope : ThreadCount {
  public:
-  explicit ThreadScope(const ComputeOptions& options);
-  ~ThreadScope();
-  ThreadScope(const ThreadScope&) = delete;
-  ThreadScope& operator=(const ThreadScope&) = delete;
-
- private:
-  int before_;
+  explicit ThreadScope(const ComputeOptions& options) : ThreadCount(options.threads) {}
 };
 
 }  // namespace amend

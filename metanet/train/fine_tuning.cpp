@@ -79,6 +79,8 @@ class FineTuningBatch {
                    : static_cast<float>(lambda[static_cast<std::size_t>(n) * tuning.requirements.size() + r - 1]);
       coefficient_.push_back(coefficient.device);
     }
+    weight_decay_ = constant(arena_, tuning.weight_decay);
+    no_decay_ = constant(arena_, 0.0);
     arena_.upload(stream);
     for (Parameter* parameter : {&weight_, &bias_}) {
       const Shape shape = parameter->value.shape;
@@ -97,7 +99,7 @@ class FineTuningBatch {
     if (group_sampler_)
       drawn_groups = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
     const TensorView label = tuning_->target == FineTuningTarget::labels ? stage_labels(drawn) : TensorView{};
-    stage_rates(done);
+    const TensorView learning_rate = constant(step_, learning_rate_at(*tuning_, done));
     step_.upload(stream_);
 
     for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
@@ -120,8 +122,8 @@ class FineTuningBatch {
     }
     tape_.backward(loss);
     kernels::multiply({.x = mask_, .y = weight_.grad}, stream_);
-    update(weight_, graph_.device_table().network_edges, weight_decay_, done);
-    update(bias_, graph_.device_table().network_nodes, no_decay_, done);
+    update(weight_, graph_.device_table().network_edges, learning_rate, weight_decay_, done);
+    update(bias_, graph_.device_table().network_nodes, learning_rate, no_decay_, done);
   }
 
   void finish(std::span<SubjectNetwork> results) {
@@ -157,15 +159,11 @@ class FineTuningBatch {
     return label.device;
   }
 
-  void stage_rates(std::int64_t done) {
-    const auto constant = [&](double value) {
-      const Arena::Staged staged = step_.stage({graph_.networks()}, DType::float64);
-      std::fill_n(staged.host.as<double>(), graph_.networks(), value);
-      return staged.device;
-    };
-    learning_rate_ = constant(learning_rate_at(*tuning_, done));
-    weight_decay_ = constant(tuning_->weight_decay);
-    no_decay_ = constant(0.0);
+  /// The same number for every network: (networks) float64, staged in `arena`.
+  TensorView constant(Arena& arena, double value) const {
+    const Arena::Staged staged = arena.stage({graph_.networks()}, DType::float64);
+    std::fill_n(staged.host.as<double>(), graph_.networks(), value);
+    return staged.device;
   }
 
   Variable target_loss(Variable logits, const RowBatch& rows, const TensorView& label) {
@@ -176,14 +174,14 @@ class FineTuningBatch {
     return op::divergence(tape_, wanted.value(), logits, rows.random_rows);
   }
 
-  void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& decay,
-              std::int64_t done) {
+  void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& learning_rate,
+              const TensorView& decay, std::int64_t done) {
     kernels::adamw({.value = parameter.value,
                     .grad = parameter.grad,
                     .first_moment = parameter.first_moment,
                     .second_moment = parameter.second_moment,
                     .segments = segments,
-                    .learning_rate = learning_rate_,
+                    .learning_rate = learning_rate,
                     .weight_decay = decay,
                     .step = done + 1},
                    stream_);
@@ -198,11 +196,11 @@ class FineTuningBatch {
   Arena step_;
   Tape tape_;
   GraphBatch graph_;
-  Parameter weight_, bias_;                             // (edges), (nodes)
-  TensorView mask_;                                     // (edges): 0 where a weight is zero
-  TensorView original_weight_, original_bias_;          // of the originals
-  std::vector<TensorView> coefficient_;                 // (networks) of the target, then of every requirement
-  TensorView learning_rate_, weight_decay_, no_decay_;  // (networks) float64
+  Parameter weight_, bias_;                     // (edges), (nodes)
+  TensorView mask_;                             // (edges): 0 where a weight is zero
+  TensorView original_weight_, original_bias_;  // of the originals
+  std::vector<TensorView> coefficient_;         // (networks) of the target, then of every requirement
+  TensorView weight_decay_, no_decay_;          // (networks) float64
 };
 
 }  // namespace

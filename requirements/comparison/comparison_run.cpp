@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "engine/error.hpp"
@@ -25,10 +24,6 @@
 
 namespace amend {
 namespace {
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 ComparedMean mean_over_networks(const std::vector<double>& values, std::uint64_t seed) {
   return {mean(values), bootstrap_intervals(values, 1, seed).front()};

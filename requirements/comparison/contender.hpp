@@ -6,11 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "metanet/train/batch_editor.hpp"
 #include "metanet/train/fine_tuning.hpp"
-#include "metanet/train/trained_editor.hpp"
 #include "requirements/comparison/comparison.hpp"
 #include "requirements/comparison/comparison_config.hpp"
+#include "requirements/comparison/loaded_editor.hpp"
 #include "requirements/comparison/referee.hpp"
 
 namespace amend {
@@ -74,15 +73,13 @@ class EditorContender {
   std::vector<std::string> settings() const;
   double lambda(std::size_t setting) const;
   const std::string& title() const { return title_; }
-  const std::vector<std::string>& sensitive() const { return trained_->config.sensitive; }
-  std::int64_t parameters() const { return trained_->editor->parameters().count(); }
+  const std::vector<std::string>& sensitive() const { return editor_->trained().config.sensitive; }
 
  private:
   std::string title_;
   int strengths_;
   std::size_t requirement_;
-  std::unique_ptr<TrainedEditor> trained_;  // at one address: the batch editor refers to it
-  std::unique_ptr<BatchEditor> editor_;
+  std::unique_ptr<LoadedEditor> editor_;
 };
 
 /// All methods of a table, the first editor first. `editors` and `data` outlive them.

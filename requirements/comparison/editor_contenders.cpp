@@ -13,8 +13,6 @@
 namespace amend {
 namespace {
 
-constexpr int kEditBatch = 64;
-
 double mean_requirement(const std::vector<ComparedNetwork>& networks) {
   double sum = 0.0;
   for (const ComparedNetwork& network : networks) sum += network.requirement;
@@ -63,15 +61,14 @@ EditorContender::EditorContender(const ContenderData& data, const ComparedEditor
     : title_(editor.title),
       strengths_(data.table->strengths),
       requirement_(0),
-      trained_(std::make_unique<TrainedEditor>(load_editor(editor.file, make_requirements, data.device))) {
-  requirement_ = static_cast<std::size_t>(trained_->requirement(data.table->requirement, editor.file.string()));
-  expect_dataset(*trained_, *data.dataset);
-  editor_ = std::make_unique<BatchEditor>(*trained_, *data.dataset);
+      editor_(std::make_unique<LoadedEditor>(editor.file, *data.dataset, data.device)) {
+  requirement_ =
+      static_cast<std::size_t>(editor_->trained().requirement(data.table->requirement, editor.file.string()));
 }
 
 double EditorContender::lambda(std::size_t setting) const {
   const double strength = static_cast<double>(setting) / static_cast<double>(strengths_ - 1);
-  return trained_->config.lambda[requirement_].at_strength(std::max(strength, 1e-9));
+  return editor_->trained().config.lambda[requirement_].at_strength(std::max(strength, 1e-9));
 }
 
 std::vector<std::string> EditorContender::settings() const {
@@ -82,13 +79,9 @@ std::vector<std::string> EditorContender::settings() const {
 }
 
 std::vector<SubjectNetwork> EditorContender::edit(const Networks& networks, std::size_t setting) const {
-  const std::size_t requirements = trained_->config.lambda.size();
-  std::vector<double> weights(networks.size() * requirements, 0.0);
-  for (std::size_t n = 0; n < networks.size(); ++n) weights[n * requirements + requirement_] = lambda(setting);
-  std::vector<SubjectNetwork> edited;
-  for (EditResult& result : editor_->edit_all(networks, weights, kEditBatch))
-    edited.push_back(std::move(result.network));
-  return edited;
+  std::vector<double> weights(editor_->trained().config.lambda.size(), 0.0);
+  weights[requirement_] = lambda(setting);
+  return editor_->edit(networks, weights);
 }
 
 void add_editor_contenders(const ContenderData& data, const std::vector<EditorContender>& editors,

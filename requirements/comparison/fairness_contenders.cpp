@@ -64,16 +64,13 @@ void add_reweighing(const ContenderData& data, std::vector<Contender>& contender
   const double epochs = data.config->retraining_epochs;
   std::vector<std::string> settings;
   for (const double power : reweighing_powers()) settings.push_back(fmt::format("weights to the power {:g}", power));
-  // One contender whose rows depend on the setting.
-  Contender contender = tuned_contender(
-      data, "reweighing", fmt::format("reweighing, retrained for {}", epochs_text(epochs)), MethodKind::retrained,
-      settings, {}, {.target = FineTuningTarget::labels, .steps = data.steps(epochs)});
   std::vector<Contender> each;
   for (const double power : reweighing_powers()) {
     FineTuning tuning{.target = FineTuningTarget::labels, .steps = data.steps(epochs)};
     for (const double w : weight) tuning.row_weight.push_back(std::pow(w, power));
     each.push_back(tuned_contender(
-        data, contender.name, contender.title, contender.kind, settings,
+        data, "reweighing", fmt::format("reweighing, retrained for {}", epochs_text(epochs)), MethodKind::retrained,
+        settings,
         [&data](const Networks& networks, std::size_t) {
           std::vector<std::vector<std::uint8_t>> uses;
           for (const SubjectNetwork* network : networks)
@@ -82,6 +79,8 @@ void add_reweighing(const ContenderData& data, std::vector<Contender>& contender
         },
         tuning));
   }
+  // Rows depend on the setting, all else is the same.
+  Contender contender = each.front();
   contender.run = [each](const Referees& referees, std::size_t setting, double rate) {
     return each[setting].run(referees, setting, rate);
   };

@@ -44,6 +44,7 @@ std::vector<std::int64_t> default_budgets(std::size_t features) {
   return kept;
 }
 
+/// Marks of the features that every network keeps. Scored anew for every budget: whoever asks for one pays for it.
 std::vector<std::vector<std::uint8_t>> selected(const ContenderData& data, const Networks& networks, FeatureScore score,
                                                 std::int64_t kept) {
   const std::vector<std::int32_t> label = spread_labels(data.dataset->editor_train);

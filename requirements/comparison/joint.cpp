@@ -6,37 +6,12 @@
 #include <array>
 #include <chrono>
 #include <memory>
-#include <numeric>
 
 #include "metanet/graph/predict.hpp"
 #include "requirements/metric/interval.hpp"
-#include "requirements/registry.hpp"
 
 namespace amend {
 namespace {
-
-constexpr int kEditBatch = 64;
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-/// An editor that is ready; it stays where it is.
-struct ReadyEditor {
-  TrainedEditor trained;
-  BatchEditor editor;
-
-  ReadyEditor(const ComparedEditor& from, const ContenderData& data)
-      : trained(load_editor(from.file, make_requirements, data.device)), editor(trained, *data.dataset) {}
-
-  std::vector<SubjectNetwork> edit(const Networks& networks, const std::vector<double>& lambda) {
-    std::vector<double> all;
-    for (std::size_t n = 0; n < networks.size(); ++n) all.insert(all.end(), lambda.begin(), lambda.end());
-    std::vector<SubjectNetwork> edited;
-    for (EditResult& result : editor.edit_all(networks, all, kEditBatch)) edited.push_back(std::move(result.network));
-    return edited;
-  }
-};
 
 /// Measures every requirement of edited networks on audit rows.
 class JointReferee {
@@ -90,24 +65,26 @@ class JointReferee {
 
 std::vector<ComparedJoint> compare_jointly(const ContenderData& data, const JointConfig& config,
                                            const Networks& networks) {
-  ReadyEditor combined(config.combined, data);
-  std::vector<std::unique_ptr<ReadyEditor>> single;
-  for (const ComparedEditor& editor : config.sequence) single.push_back(std::make_unique<ReadyEditor>(editor, data));
+  LoadedEditor combined(config.combined.file, *data.dataset, data.device);
+  std::vector<std::unique_ptr<LoadedEditor>> single;
+  for (const ComparedEditor& editor : config.sequence)
+    single.push_back(std::make_unique<LoadedEditor>(editor.file, *data.dataset, data.device));
   const JointReferee referee(data, networks, !data.sensitive.empty());
 
   std::vector<ComparedJoint> rows;
   for (const std::vector<double>& strengths : config.strengths) {
-    std::vector<double> all(combined.trained.config.lambda.size(), 0.0);
+    std::vector<double> all(combined.trained().config.lambda.size(), 0.0);
     std::vector<std::vector<double>> each;
     std::array<double, 3> weight{};  // pruning, data minimisation, equalised odds
     std::string setting;
     for (std::size_t r = 0; r < config.sequence.size(); ++r) {
       const std::string& name = config.sequence[r].title;
-      const auto place = static_cast<std::size_t>(combined.trained.requirement(name, config.combined.file.string()));
-      const auto own = static_cast<std::size_t>(single[r]->trained.requirement(name, config.sequence[r].file.string()));
-      const double lambda = combined.trained.config.lambda[place].at_strength(strengths[r]);
+      const auto place = static_cast<std::size_t>(combined.trained().requirement(name, config.combined.file.string()));
+      const auto own =
+          static_cast<std::size_t>(single[r]->trained().requirement(name, config.sequence[r].file.string()));
+      const double lambda = combined.trained().config.lambda[place].at_strength(strengths[r]);
       all[place] = lambda;
-      each.emplace_back(single[r]->trained.config.lambda.size(), 0.0);
+      each.emplace_back(single[r]->trained().config.lambda.size(), 0.0);
       each.back()[own] = lambda;
       weight[name == "pruning" ? 0 : name == "data_minimisation" ? 1 : 2] = lambda;
       if (strengths[r] > 0.0) setting += fmt::format("{}{} {:g}", setting.empty() ? "" : ", ", name, strengths[r]);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "engine/error.hpp"
@@ -10,18 +9,11 @@
 #include "metanet/graph/predict.hpp"
 #include "requirements/metric/fairness.hpp"
 #include "requirements/metric/feature_use.hpp"
+#include "requirements/metric/interval.hpp"
 #include "requirements/metric/sparsity.hpp"
 #include "requirements/metric/utility.hpp"
 
 namespace amend {
-namespace {
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-}  // namespace
-
 Referee::Referee(const Dataset& dataset, const Rows& rows, Networks originals, std::string requirement,
                  std::vector<std::string> sensitive)
     : dataset_(&dataset), rows_(&rows), originals_(std::move(originals)), requirement_(std::move(requirement)) {

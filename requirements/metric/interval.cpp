@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
@@ -30,6 +31,11 @@ Interval wilson_interval(double successes, std::int64_t trials) {
   const double half = kNormal975 / (1 + z2 / n) * std::sqrt(rate * (1 - rate) / n + z2 / (4 * n * n));
   // At the ends the formula gives 0 and 1 but for rounding.
   return {successes <= 0 ? 0.0 : std::max(0.0, centre - half), successes >= n ? 1.0 : std::min(1.0, centre + half)};
+}
+
+double mean(std::span<const double> values) {
+  check(!values.empty(), "mean", "got no values");
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 Interval newcombe_interval(double successes1, std::int64_t trials1, double successes2, std::int64_t trials2) {

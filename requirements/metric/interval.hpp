@@ -17,6 +17,9 @@ struct Interval {
 /// Error unless 0 <= successes <= trials and trials > 0.
 Interval wilson_interval(double successes, std::int64_t trials);
 
+/// Arithmetic mean. Throws Error when there are no values.
+double mean(std::span<const double> values);
+
 /// Interval of rate1 - rate2 of two independent samples: Newcombe, Statistics in Medicine 17, 1998, method 10, which
 /// combines two Wilson intervals.
 Interval newcombe_interval(double successes1, std::int64_t trials1, double successes2, std::int64_t trials2);

@@ -88,6 +88,11 @@ TEST_CASE("bootstrap intervals cover the mean as the normal approximation does, 
   CHECK_THROWS_AS(bootstrap_intervals(values, 7, 1), Error);
 }
 
+TEST_CASE("a mean needs values") {
+  CHECK(mean(std::vector<double>{1.0, 2.0, 6.0}) == 3.0);
+  CHECK_THROWS(mean(std::vector<double>{}));
+}
+
 TEST_CASE("bootstrap intervals are the same bits for any number of threads") {
   std::vector<double> values(500);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<double>(i));

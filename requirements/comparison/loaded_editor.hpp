@@ -1,0 +1,29 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "metanet/train/batch_editor.hpp"
+#include "metanet/train/trained_editor.hpp"
+
+namespace amend {
+
+/// An editor of a file, ready for its dataset. It stays where it is: the batch editor refers to the trained one.
+class LoadedEditor {
+ public:
+  /// Throws InputError when the file holds no editor, or one for another dataset.
+  LoadedEditor(const std::filesystem::path& file, const Dataset& dataset, Device device);
+  LoadedEditor(const LoadedEditor&) = delete;
+  LoadedEditor& operator=(const LoadedEditor&) = delete;
+
+  /// Edits all networks with the same lambda: (requirements), in the order of the editor's.
+  std::vector<SubjectNetwork> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
+  const TrainedEditor& trained() const { return trained_; }
+
+ private:
+  TrainedEditor trained_;
+  BatchEditor editor_;
+};
+
+}  // namespace amend
