@@ -2,6 +2,10 @@
 
 // Per-element maths of the gates, shared by both twins.
 
+#include <bit>
+#include <cstdint>
+#include <limits>
+
 #include "kernels/gate.hpp"
 #include "kernels/math.hpp"
 
@@ -54,6 +58,41 @@ AMEND_HOST_DEVICE inline GateValue<T> evaluate_gate(GateKind kind, bool training
   v.open = open;
   v.open_slope = open * (T(1) - open);
   return v;
+}
+
+/// Unsigned integers in the order of the numbers they stand for; -0 comes before 0.
+AMEND_HOST_DEVICE inline std::uint64_t ordered_key(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  return bits >> 31 ? static_cast<std::uint32_t>(~bits) : bits | 0x80000000u;
+}
+AMEND_HOST_DEVICE inline std::uint64_t ordered_key(double x) {
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  return bits >> 63 ? ~bits : bits | std::uint64_t{1} << 63;
+}
+
+/// The number of this key.
+template <class T>
+AMEND_HOST_DEVICE inline T from_ordered_key(std::uint64_t key) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const auto bits = static_cast<std::uint32_t>(key);
+    return std::bit_cast<float>(bits >> 31 ? bits & 0x7fffffffu : ~bits);
+  } else {
+    return std::bit_cast<double>(key >> 63 ? key & ~(std::uint64_t{1} << 63) : ~key);
+  }
+}
+
+/// Where a budget cuts: halfway from `last`, the least logit that is to stay above 0, to `first`, the largest that is
+/// not; at `first` where nothing lies between. Infinite where there is no such logit.
+template <class T>
+AMEND_HOST_DEVICE inline T budget_cut(T last, T first) {
+  constexpr T kMargin = T(1);  // where there is nothing on the other side
+  const bool any_open =
+      last<std::numeric_limits<T>::infinity(), any_closed = first> - std::numeric_limits<T>::infinity();
+  if (!any_open && !any_closed) return T(0);
+  if (!any_open) return first + kMargin;
+  if (!any_closed) return last - kMargin;
+  const T middle = T(0.5) * last + T(0.5) * first;
+  return middle < last ? middle : first;
 }
 
 }  // namespace amend::kernels

@@ -13,6 +13,7 @@
 #include "app/inputs.hpp"
 #include "engine/out_of_memory.hpp"
 #include "metanet/graph/predict.hpp"
+#include "metanet/train/budgeted_edit.hpp"
 #include "metanet/train/interrupt.hpp"
 #include "metanet/train/polish.hpp"
 #include "metanet/train/streamed_edit.hpp"
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr char kFooter[] =
     R"(Strengths go from 0 (off) to 1 (the strongest the editor was trained for); a requirement that is not named is off.
+A budget says what to keep instead: a share of the weights (pruning), or a number of features (data_minimisation).
 INPUT is a population folder, or your own model: a .safetensors file with PyTorch's names. Layer order and
 activation come from --model, --activation, model.yaml beside model.safetensors, or the file's metadata.
 
@@ -33,11 +35,12 @@ Examples:
     --split test --out edited
   amend edit model.safetensors --editor editor.safetensors --condition pruning=0.3 --out smaller.safetensors
   amend edit model.safetensors --editor editor.safetensors --lambda pruning=0.02 --out smaller.safetensors
-  amend edit adult-networks --editor pruning.safetensors --condition pruning=0.8 --polish 100 --out polished)";
+  amend edit model.safetensors --editor editor.safetensors --budget data_minimisation=4 --out smaller.safetensors
+  amend edit adult-networks --editor pruning.safetensors --budget pruning=0.05 --polish 100 --out polished)";
 
 struct Options {
   std::string input, editor, out, data, split = "all";
-  std::vector<std::string> condition, lambda;
+  std::vector<std::string> condition, lambda, budget;
   ModelDescription model;
   std::string precision;
   int batch = 64;
@@ -55,13 +58,10 @@ struct Work {
 
   /// The record of the edit that goes with every edited network.
   nlohmann::json record(const Options& options) const {
-    return {{"editor", options.editor},
-            {"editor_sha256", checksum},
-            {"condition", condition.strengths()},
-            {"lambda", condition.lambdas()},
-            {"precision", to_string(editor.editor->shape().precision)},
-            {"polish_steps", options.polish},
-            {"version", version()}};
+    return {{"editor", options.editor},           {"editor_sha256", checksum},
+            {"condition", condition.strengths()}, {"lambda", condition.lambdas()},
+            {"budget", condition.budgets()},      {"precision", to_string(editor.editor->shape().precision)},
+            {"polish_steps", options.polish},     {"version", version()}};
   }
 };
 
@@ -89,7 +89,8 @@ Population edited_outline(const Population& population, const std::vector<std::s
 std::vector<EditResult> edit_batch(const Options& options, const Work& work, BatchEditor& editor,
                                    std::span<const SubjectNetwork* const> networks, std::span<const double> lambda) {
   try {
-    std::vector<EditResult> edits = editor.edit(networks, lambda);
+    std::vector<EditResult> edits =
+        edit_to_budget(editor, work.editor, networks, lambda, work.condition.repeated_budget(networks.size()));
     if (options.polish > 0) polish(edits, networks, lambda, work.editor, work.dataset, options.polish);
     return edits;
   } catch (const OutOfMemory& error) {
@@ -135,6 +136,7 @@ StreamedEdit edit_model(const Options& options, Work& work) {
                    {"amend.editor_sha256", work.checksum},
                    {"amend.condition", work.condition.strengths().dump()},
                    {"amend.lambda", work.condition.lambdas().dump()},
+                   {"amend.budget", work.condition.budgets().dump()},
                    {"amend.precision", to_string(work.editor.editor->shape().precision)},
                    {"amend.polish_steps", std::to_string(options.polish)},
                    {"amend.dataset", work.dataset.source.string()},
@@ -149,6 +151,7 @@ nlohmann::ordered_json outcome_json(const Options& options, const Work& work, co
     networks.push_back({{"name", edit.name}, {"nonzero_share", edit.nonzero_share}, {"features", edit.features}});
   return {{"condition", work.condition.strengths()},
           {"lambda", work.condition.lambdas()},
+          {"budget", work.condition.budgets()},
           {"editor", options.editor},
           {"editor_sha256", work.checksum},
           {"polish_steps", options.polish},
@@ -194,7 +197,7 @@ int edit(const Options& options, const Session& session) {
 
   Work work{.editor = load_editor(options.editor, make_requirements, options.compute.parsed())};
   if (!options.precision.empty()) work.editor.editor->set_precision(parse_precision(options.precision));
-  work.condition = parse_condition(work.editor, options.condition, options.lambda);
+  work.condition = parse_condition(work.editor, options.condition, options.lambda, options.budget);
   for (const std::string& warning : work.condition.warnings) session.say(warning);
   work.dataset = load_referenced_dataset(options.data, {options.editor, work.editor.dataset_name,
                                                         work.editor.dataset_source, work.editor.dataset_fingerprint});
@@ -225,6 +228,11 @@ void add_edit_command(CLI::App& app, Session& session) {
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--lambda", options->lambda, "Requirement=weight, ...: the raw weight instead of a strength")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      .add_option("--budget", options->budget,
+                  "Requirement=amount, ...: what to keep at most, a share of the weights or a number of features")
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--out", options->out, "Where to write the result, of the same kind as INPUT")->required();

@@ -13,6 +13,7 @@
 #include "kernels/column.hpp"
 #include "kernels/edit_features.hpp"
 #include "kernels/fill.hpp"
+#include "kernels/gate_budget.hpp"
 #include "kernels/message_layers.hpp"
 #include "kernels/network_features.hpp"
 
@@ -359,6 +360,20 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
       {.prior = shape_.probe_features ? prior : TensorView{}, .prior_gain = use(c, refine_feature_prior_gain_)});
 }
 
+/// Logits that leave as many gates open as the limit says.
+Variable Editor::limited(Context& c, Variable logit, const Segments& segments, const GateLimit& limit) const {
+  if (!limit.budget) return logit;
+  check(!c.in.training, "editor", "budgets are for edits: they have no gradient");
+  const TensorView shifted = c.tensor(logit.shape());
+  kernels::gate_budget({.logit = logit.value(),
+                        .counted = limit.counted,
+                        .budget = limit.budget,
+                        .segments = segments,
+                        .shifted = shifted},
+                       c.tape.stream());
+  return c.tape.constant(shifted);
+}
+
 EditorPass Editor::build(Context& c) const {
   const auto options = [&](kernels::GateKind kind, const TensorView& noise) {
     return op::GateOptions{.kind = kind,
@@ -368,6 +383,8 @@ EditorPass Editor::build(Context& c) const {
                            .noise = noise};
   };
   EditorPass pass;
+  if (gates_.weights) c.state.edge.logit = limited(c, c.state.edge.logit, c.table.network_edges, c.in.weight_limit);
+  if (gates_.features) c.state.feature.logit = limited(c, c.state.feature.logit, c.in.feature_rows, c.in.feature_limit);
   const auto weight_kind = gates_.weights ? gate_options_.weight : kernels::GateKind::scale;
   const auto weights =
       op::gate(c.tape, c.state.edge.logit, c.table.network_edges, options(weight_kind, c.weight_noise));
@@ -377,8 +394,10 @@ EditorPass Editor::build(Context& c) const {
   }
   Variable neuron_gate, feature_gate, base;
   if (gates_.neurons) {
-    const auto neurons = op::gate(c.tape, op::hidden_rows(c.tape, c.table, c.state.node.logit), c.table.network_hidden,
-                                  options(gate_options_.neuron, c.neuron_noise));
+    const Variable hidden =
+        limited(c, op::hidden_rows(c.tape, c.table, c.state.node.logit), c.table.network_hidden, c.in.neuron_limit);
+    const auto neurons =
+        op::gate(c.tape, hidden, c.table.network_hidden, options(gate_options_.neuron, c.neuron_noise));
     neuron_gate = neurons.gate;
     pass.neuron_share = neurons.penalty;
     pass.neuron_barrier = neurons.barrier;

@@ -48,6 +48,12 @@ struct EditorGates {
   friend bool operator==(const EditorGates&, const EditorGates&) = default;
 };
 
+/// How many gates of one kind an edit is to leave open, instead of whatever lambda comes to; see kernels::GateBudget.
+struct GateLimit {
+  TensorView budget;   // (networks) int32; absent: none
+  TensorView counted;  // one a gate, optional: where it is 0 the original has nothing to keep
+};
+
 /// A batch of networks to edit and all that is known of them.
 struct EditorInputs {
   const kernels::BlockTable* table = nullptr;  // for kernels: GraphBatch::device_table
@@ -63,7 +69,8 @@ struct EditorInputs {
   TensorView covariance;           // (inputs, inputs) float64, of the data
   TensorView node_entry;           // (nodes) int32: see node_entries
   kernels::Segments feature_rows;  // rows of the (networks * features) feature tensors per network
-  bool training = false;           // stochastic gates
+  GateLimit weight_limit, neuron_limit, feature_limit;
+  bool training = false;  // stochastic gates
   std::uint64_t noise_seed = 0;
   std::uint32_t noise_step = 0, noise_shard = 0;
   double feature_noise = 1.0;  // scale of the noise in the gates of features
@@ -138,6 +145,7 @@ class Editor {
   void exchange_messages(Context& c) const;
   void first_pass(Context& c) const;
   void refine(Context& c, int pass, const EditorPass& before) const;
+  Variable limited(Context& c, Variable logit, const kernels::Segments& segments, const GateLimit& limit) const;
   EditorPass build(Context& c) const;
 
   EditorShape shape_;

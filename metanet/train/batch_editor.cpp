@@ -15,6 +15,26 @@ namespace {
 /// The same rows for every edit by whoever holds the data: an edit is reproducible.
 const RandomStream kProbeRows(0x616d656e64, 1);
 
+/// The share of the hidden neurons with a weight that is not zero on either side; 1 when there are none.
+double connected_share(const SubjectNetwork& network) {
+  std::int64_t connected = 0, hidden = 0;
+  const float* incoming = network.weights.data();
+  for (std::size_t layer = 1; layer + 1 < network.widths.size(); ++layer) {
+    const std::int64_t sources = network.widths[layer - 1], width = network.widths[layer],
+                       targets = network.widths[layer + 1];
+    const float* const outgoing = incoming + sources * width;
+    for (std::int64_t i = 0; i < width; ++i) {
+      bool reads = false, read = false;
+      for (std::int64_t j = 0; j < sources && !reads; ++j) reads = incoming[i * sources + j] != 0.0f;
+      for (std::int64_t k = 0; k < targets && !read; ++k) read = outgoing[k * width + i] != 0.0f;
+      connected += reads && read;
+    }
+    hidden += width;
+    incoming = outgoing;
+  }
+  return hidden > 0 ? static_cast<double>(connected) / static_cast<double>(hidden) : 1.0;
+}
+
 /// `dataset`, once it is known to be that of the editor.
 const Dataset& fitting(const TrainedEditor& trained, const Dataset& dataset) {
   expect_dataset(trained, dataset);
@@ -37,28 +57,32 @@ BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
 }
 
 std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const> networks,
-                                          std::span<const double> lambda) {
+                                          std::span<const double> lambda, std::span<const double> budget) {
   const std::size_t requirements = trained_->config.lambda.size(), count = networks.size();
   check(lambda.size() == count * requirements, "edit", "expected ", count * requirements, " weights, got ",
         lambda.size());
+  check(budget.empty() || budget.size() == lambda.size(), "edit", "expected a budget for each of ", lambda.size(),
+        " weights, got ", budget.size());
   expect_fitting(networks, trained_->config.shape);
   std::vector<EditResult> results(count);
   stream_.make_current();
+  const auto part = [&](std::size_t first, std::size_t size) {
+    const auto of = [&](std::span<const double> values) {
+      return values.empty() ? values : values.subspan(first * requirements, size * requirements);
+    };
+    return Part{networks.subspan(first, size), of(lambda), of(budget), std::span(results).subspan(first, size)};
+  };
   if (trained_->editor->device().is_cuda() || count < static_cast<std::size_t>(omp_get_max_threads())) {
     // All at once: a device, or the threads, share the work within a network.
-    if (count > 0) edit_with_free_shard(networks, lambda, results);
+    if (count > 0) edit_with_free_shard(part(0, count));
     return results;
   }
-  parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t n) {
-    const auto at = static_cast<std::size_t>(n);
-    edit_with_free_shard(networks.subspan(at, 1), lambda.subspan(at * requirements, requirements),
-                         std::span(results).subspan(at, 1));
-  });
+  parallel_for(static_cast<std::int64_t>(count),
+               [&](std::int64_t n) { edit_with_free_shard(part(static_cast<std::size_t>(n), 1)); });
   return results;
 }
 
-void BatchEditor::edit_with_free_shard(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                                       std::span<EditResult> results) {
+void BatchEditor::edit_with_free_shard(const Part& part) {
   std::unique_ptr<Shard> shard;
   {
     const std::lock_guard lock(mutex_);
@@ -73,7 +97,7 @@ void BatchEditor::edit_with_free_shard(std::span<const SubjectNetwork* const> ne
     free_.push_back(std::move(shard));
   };
   try {
-    edit_shard(*shard, networks, lambda, results);
+    edit_shard(*shard, part);
   } catch (...) {
     give_back();
     throw;
@@ -81,15 +105,16 @@ void BatchEditor::edit_with_free_shard(std::span<const SubjectNetwork* const> ne
   give_back();
 }
 
-void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks,
-                             std::span<const double> lambda, std::span<EditResult> results) const {
+void BatchEditor::edit_shard(Shard& shard, const Part& part) const {
   const Editor& editor = *trained_->editor;
+  const auto networks = part.networks;
   shard.tape.reset();
   shard.tape.set_recording(false);
   shard.graph.assign(networks);
   shard.graph.stage(shard.arena);
   shard.inputs = make_inputs(shard.graph, networks, editor, shared_, shard.arena);
-  encode_condition(shard.inputs, lambda, trained_->config.lambda, shard.arena, editor.dtype());
+  encode_condition(shard.inputs, part.lambda, trained_->config.lambda, shard.arena, editor.dtype());
+  if (!part.budget.empty()) stage_limits(shard.inputs, networks, part.budget, editor, dataset_->features, shard.arena);
   shard.arena.upload(stream_);
   const std::vector<TensorView> edited = compute(shard);
 
@@ -100,21 +125,16 @@ void BatchEditor::edit_shard(Shard& shard, std::span<const SubjectNetwork* const
     edited_bias = host_bias = host_copy(edited_bias, stream_);
   }
   for (std::size_t n = 0; n < networks.size(); ++n) {
-    EditResult& result = results[n];
+    EditResult& result = part.results[n];
     result.network = *networks[n];
     shard.graph.scatter(static_cast<int>(n), edited_weight, edited_bias, result.network);
     validate(result.network, "the edit of network `" + networks[n]->name + "`");
     std::int64_t open = 0;
     for (const float weight : result.network.weights) open += weight != 0.0f;
     result.nonzero_share = static_cast<double>(open) / static_cast<double>(result.network.weights.size());
-    const int inputs_count = result.network.widths[0], rows = result.network.widths[1];
-    for (const Feature& feature : dataset_->features) {
-      bool used = false;
-      for (int i = 0; i < rows && !used; ++i)
-        for (int k = 0; k < feature.input_count; ++k)
-          used |= result.network.weights[static_cast<std::size_t>(i * inputs_count + feature.first_input + k)] != 0.0f;
-      if (used) result.features.push_back(feature.name);
-    }
+    result.neuron_share = connected_share(result.network);
+    for (const Feature& feature : dataset_->features)
+      if (reads_feature(result.network, feature)) result.features.push_back(feature.name);
   }
 }
 
@@ -143,6 +163,8 @@ std::vector<TensorView> BatchEditor::compute(Shard& shard) const {
   if (!editor.device().is_cuda()) return work();
   GraphCache::Key key = shard.graph.launch_key();
   key.push_back(static_cast<std::int64_t>(editor.shape().precision));
+  for (const GateLimit* limit : {&shard.inputs.weight_limit, &shard.inputs.neuron_limit, &shard.inputs.feature_limit})
+    key.push_back(limit->budget ? 1 : 0);
   return shard.graphs.run(key, stream_, work);
 }
 
@@ -161,13 +183,17 @@ std::size_t BatchEditor::memory() const {
 }
 
 std::vector<EditResult> BatchEditor::edit_all(std::span<const SubjectNetwork* const> networks,
-                                              std::span<const double> lambda, int batch) {
+                                              std::span<const double> lambda, int batch,
+                                              std::span<const double> budget) {
   check(batch > 0, "edit", "expected a batch of at least one network");
   const std::size_t requirements = trained_->config.lambda.size(), size = static_cast<std::size_t>(batch);
   std::vector<EditResult> results;
   for (std::size_t first = 0; first < networks.size(); first += size) {
     const std::size_t count = std::min(size, networks.size() - first);
-    auto part = edit(networks.subspan(first, count), lambda.subspan(first * requirements, count * requirements));
+    const auto of = [&](std::span<const double> values) {
+      return values.empty() ? values : values.subspan(first * requirements, count * requirements);
+    };
+    auto part = edit(networks.subspan(first, count), of(lambda), of(budget));
     std::move(part.begin(), part.end(), std::back_inserter(results));
   }
   return results;

@@ -18,6 +18,7 @@ namespace amend {
 struct EditResult {
   SubjectNetwork network;
   double nonzero_share = 1.0;         // of the weights
+  double neuron_share = 1.0;          // of the hidden neurons: those that read and are read
   std::vector<std::string> features;  // names of the features it still reads
 };
 
@@ -32,14 +33,15 @@ class BatchEditor {
 
   /// Edits all networks at once; on a device nothing comes back before the edited weights, and an edit whose shapes
   /// repeat is a graph. lambda: weights of the
-  /// requirements of every network, (networks, requirements) row-major; see LambdaRange::at_strength. A network's edit
-  /// has the same bits alone and in any batch. Throws InputError when a network does not fit the dataset, Error when a
-  /// result is not finite.
-  std::vector<EditResult> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
+  /// requirements of every network, (networks, requirements) row-major; see LambdaRange::at_strength. budget: of the
+  /// same shape or empty, see stage_limits. A network's edit has the same bits alone and in any batch. Throws
+  /// InputError when a network does not fit the dataset, Error when a result is not finite.
+  std::vector<EditResult> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
+                               std::span<const double> budget = {});
 
   /// The same in batches of `batch` networks.
   std::vector<EditResult> edit_all(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                                   int batch);
+                                   int batch, std::span<const double> budget = {});
 
   /// What the last `edit` did between its two copies, once more: from weights on the device to edited weights (edges)
   /// and biases (nodes), which stay there until the next edit. Queued on `stream()` and not waited for. Throws Error on
@@ -68,10 +70,15 @@ class BatchEditor {
     GraphCache graphs;
   };
 
-  void edit_with_free_shard(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                            std::span<EditResult> results);
-  void edit_shard(Shard& shard, std::span<const SubjectNetwork* const> networks, std::span<const double> lambda,
-                  std::span<EditResult> results) const;
+  /// Some of the networks of an edit and what is asked of them.
+  struct Part {
+    std::span<const SubjectNetwork* const> networks;
+    std::span<const double> lambda, budget;
+    std::span<EditResult> results;
+  };
+
+  void edit_with_free_shard(const Part& part);
+  void edit_shard(Shard& shard, const Part& part) const;
   /// The edit of what was uploaded last: edited weight (edges) and bias (nodes), on the device.
   std::vector<TensorView> compute(Shard& shard) const;
 

@@ -157,6 +157,57 @@ void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std:
   inputs.condition = condition.device;
 }
 
+bool reads_feature(const SubjectNetwork& network, const Feature& feature) {
+  const int inputs = network.widths[0], rows = network.widths[1];
+  for (int i = 0; i < rows; ++i)
+    for (int k = 0; k < feature.input_count; ++k)
+      if (network.weights[static_cast<std::size_t>(i * inputs + feature.first_input + k)] != 0.0f) return true;
+  return false;
+}
+
+void stage_limits(EditorInputs& inputs, std::span<const SubjectNetwork* const> networks, std::span<const double> budget,
+                  const Editor& editor, const std::vector<Feature>& features, Arena& arena) {
+  const std::size_t requirements = editor.requirements().size(), count = networks.size();
+  const auto stage = [&](GateLimit& limit, std::size_t r, auto gates_of) {
+    bool any = false;
+    for (std::size_t n = 0; n < count; ++n) any |= budget[n * requirements + r] >= 0.0;
+    if (!any) return;
+    const Arena::Staged staged = arena.stage({static_cast<std::int64_t>(count)}, DType::int32);
+    for (std::size_t n = 0; n < count; ++n) {
+      const double asked = budget[n * requirements + r];
+      staged.host.as<std::int32_t>()[n] =
+          asked < 0.0 ? -1 : static_cast<std::int32_t>(std::min(asked * gates_of(*networks[n]) + 1e-9, 2e9));
+    }
+    limit.budget = staged.device;
+  };
+  for (std::size_t r = 0; r < requirements; ++r) {
+    const EditGates gates = editor.requirements()[r]->gates();
+    if (gates.weights) {
+      stage(inputs.weight_limit, r, [](const SubjectNetwork& n) { return static_cast<double>(n.weights.size()); });
+      inputs.weight_limit.counted = inputs.weight;
+    }
+    if (gates.neurons)
+      stage(inputs.neuron_limit, r, [](const SubjectNetwork& n) {
+        double hidden = 0.0;
+        for (std::size_t layer = 1; layer + 1 < n.widths.size(); ++layer) hidden += n.widths[layer];
+        return hidden;
+      });
+    if (gates.features) stage(inputs.feature_limit, r, [](const SubjectNetwork&) { return 1.0; });
+  }
+  if (!inputs.feature_limit.budget) return;
+  const Arena::Staged used = arena.stage({static_cast<std::int64_t>(count * features.size())}, editor.dtype());
+  for (std::size_t n = 0; n < count; ++n)
+    for (std::size_t f = 0; f < features.size(); ++f) {
+      const bool reads = reads_feature(*networks[n], features[f]);
+      const std::size_t at = n * features.size() + f;
+      if (editor.dtype() == DType::float64)
+        used.host.as<double>()[at] = reads ? 1.0 : 0.0;
+      else
+        used.host.as<float>()[at] = reads ? 1.0f : 0.0f;
+    }
+  inputs.feature_limit.counted = used.device;
+}
+
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows) {
   return op::subject_forward(tape, *inputs.table, tape.constant(inputs.weight), tape.constant(inputs.bias), rows.x)
       .logits.value();

@@ -35,6 +35,18 @@ EditorInputs make_inputs(const GraphBatch& graph, std::span<const SubjectNetwork
 void encode_condition(EditorInputs& inputs, std::span<const double> lambda, std::span<const LambdaRange> ranges,
                       Arena& arena, DType dtype);
 
+/// Whether a weight of the first layer at one of the feature's columns is not zero.
+bool reads_feature(const SubjectNetwork& network, const Feature& feature);
+
+/// What stands for no budget: the gates decide, as lambda has it.
+inline constexpr double kNoBudget = -1.0;
+
+/// Stages how many gates the edit may leave open. budget: (networks, requirements) row-major: of `pruning` the share of
+/// the weights, of `neurons` the share of the hidden neurons, of `data_minimisation` the number of features; of all
+/// others, and where nothing is asked, kNoBudget.
+void stage_limits(EditorInputs& inputs, std::span<const SubjectNetwork* const> networks, std::span<const double> budget,
+                  const Editor& editor, const std::vector<Feature>& features, Arena& arena);
+
 /// Logits of the networks on `rows`: (networks, rows, classes).
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows);
 

@@ -10,6 +10,7 @@
 #include "engine/stream_owner.hpp"
 #include "kernels/fill.hpp"
 #include "metanet/data/sha256.hpp"
+#include "metanet/train/budgeted_edit.hpp"
 #include "metanet/train/checkpoint.hpp"
 #include "metanet/train/editor_optimiser.hpp"
 #include "metanet/train/interrupt.hpp"
@@ -23,6 +24,9 @@ namespace {
 
 /// What random numbers are drawn for; each a sequence of its own, numbered by step.
 enum Draw : std::uint32_t { kNetworks = 11, kLambda, kProbeRows, kLossRows, kFirstProbe, kValidationRows };
+
+/// Validation networks that curves of what is kept are means over.
+constexpr std::size_t kCurveNetworks = 32;
 
 std::vector<const SubjectNetwork*> networks_of_split(const Population& population, PopulationSplit split) {
   std::vector<const SubjectNetwork*> networks;
@@ -395,7 +399,13 @@ TrainedEditor train_editor(const EditorConfig& config, const Population& populat
     fail_input(dataset.source.string(), "expected the dataset the population was trained on, `",
                population.dataset_name, "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name,
                "` (", dataset.fingerprint.substr(0, 12), ")");
-  return Trainer(config, population, dataset, factory, options).run();
+  TrainedEditor trained = Trainer(config, population, dataset, factory, options).run();
+  if (trained.provenance.at("steps") == config.steps) {
+    std::vector<const SubjectNetwork*> networks = networks_of_split(population, PopulationSplit::validation);
+    networks.resize(std::min(networks.size(), kCurveNetworks));
+    trained.kept = measure_kept(trained, dataset, networks);
+  }
+  return trained;
 }
 
 }  // namespace amend

@@ -110,6 +110,8 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   check(trained.editor->dtype() == DType::float32, "save_editor", "only float32 editors are stored");
   nlohmann::json lambda = nlohmann::json::array();
   for (const LambdaRange& range : trained.config.lambda) lambda.push_back({range.low, range.high});
+  nlohmann::json kept = nlohmann::json::array();
+  for (const KeptCurve& curve : trained.kept) kept.push_back(curve.kept);
   const nlohmann::json description{{"format", kFormat},
                                    {"version", kVersion},
                                    {"dataset",
@@ -120,6 +122,7 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
                                    {"outputs", trained.config.shape.outputs},
                                    {"features", trained.feature_names},
                                    {"lambda", lambda},
+                                   {"kept", kept},
                                    {"sensitive", trained.config.sensitive},
                                    {"config_file", trained.config.file.filename().string()},
                                    {"config", trained.config.text},
@@ -183,6 +186,8 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
     trained.config.lambda.clear();
     for (const auto& range : at(description, "lambda", where))
       trained.config.lambda.push_back({range.at(0).get<double>(), range.at(1).get<double>()});
+    if (description.contains("kept"))
+      for (const auto& curve : description.at("kept")) trained.kept.push_back({curve.get<std::vector<double>>()});
     trained.provenance = at(description, "provenance", where);
     if (!trained.provenance.is_object()) fail_input(where, "expected `provenance` to be an object");
   } catch (const nlohmann::json::exception& error) {
@@ -195,6 +200,12 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
   for (const LambdaRange& range : trained.config.lambda)
     if (!(range.low >= kLeastLambda && range.high > range.low && range.high <= kMostLambda))
       fail_input(where, "expected lambda ranges [low, high] from ", kLeastLambda, " to ", kMostLambda);
+  if (!trained.kept.empty() && trained.kept.size() != shape.requirements.size())
+    fail_input(where, "its description contradicts itself: ", trained.kept.size(), " curves of what is kept for ",
+               shape.requirements.size(), " requirements");
+  for (const KeptCurve& curve : trained.kept)
+    for (const double value : curve.kept)
+      if (!(value >= 0.0)) fail_input(where, "expected what is `kept` to be numbers of at least 0");
   trained.editor = std::make_unique<Editor>(shape, trained.config.gates, std::move(requirements), DType::float32,
                                             device, trained.config.seed);
   if (trained.editor->reads_groups() && trained.config.sensitive.empty())

@@ -9,6 +9,7 @@
 #include "metanet/data/dataset.hpp"
 #include "metanet/model/editor.hpp"
 #include "metanet/train/editor_config.hpp"
+#include "metanet/train/kept_curve.hpp"
 
 namespace amend {
 
@@ -22,7 +23,8 @@ struct TrainedEditor {
   std::filesystem::path dataset_source;  // the description, as `recorded_path` gives it
   std::string dataset_fingerprint;
   std::vector<std::string> feature_names;
-  nlohmann::json provenance;  // an object: population, steps, best validation score, version
+  std::vector<KeptCurve> kept;  // per requirement; empty in files of before there were any
+  nlohmann::json provenance;    // an object: population, steps, best validation score, version
 
   /// Index of a requirement by name. Throws InputError that begins with `where` and lists what the editor knows.
   int requirement(const std::string& name, const std::string& where) const;

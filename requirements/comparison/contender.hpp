@@ -71,6 +71,9 @@ class EditorContender {
   /// Edits at strength `setting / (settings - 1)`, where 0 stands for the least lambda.
   std::vector<SubjectNetwork> edit(const Networks& networks, std::size_t setting) const;
   std::vector<std::string> settings() const;
+  /// Edits to budget `setting` of `budgets_of`; whether the editor can is `has_budgets`.
+  std::vector<SubjectNetwork> edit_to_budget(const Networks& networks, std::size_t setting) const;
+  bool has_budgets() const;
   double lambda(std::size_t setting) const;
   const std::string& title() const { return title_; }
   const std::vector<std::string>& sensitive() const { return editor_->trained().config.sensitive; }
@@ -79,6 +82,7 @@ class EditorContender {
   std::string title_;
   int strengths_;
   std::size_t requirement_;
+  std::vector<double> budgets_;
   std::unique_ptr<LoadedEditor> editor_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "metanet/graph/predict.hpp"
 #include "requirements/baseline/canonical.hpp"
+#include "requirements/comparison/budgets.hpp"
 #include "requirements/registry.hpp"
 
 namespace amend {
@@ -55,12 +56,26 @@ std::string polish_title(std::int64_t steps, double epoch) {
   return fmt::format("{} step{}", steps, steps == 1 ? "" : "s");
 }
 
+/// Editing takes up memory once; what counts is how long it takes from then on.
+Contender editing_contender(std::string name, std::string title, std::vector<std::string> settings,
+                            NetworkMethod method) {
+  Contender contender =
+      network_contender(std::move(name), std::move(title), MethodKind::editor, std::move(settings), method);
+  contender.run = [run = std::move(contender.run), method = std::move(method)](const Referees& referees,
+                                                                               std::size_t setting, double rate) {
+    method(referees.front()->originals(), setting);
+    return run(referees, setting, rate);
+  };
+  return contender;
+}
+
 }  // namespace
 
 EditorContender::EditorContender(const ContenderData& data, const ComparedEditor& editor)
     : title_(editor.title),
       strengths_(data.table->strengths),
       requirement_(0),
+      budgets_(budgets_of(data)),
       editor_(std::make_unique<LoadedEditor>(editor.file, *data.dataset, data.device)) {
   requirement_ =
       static_cast<std::size_t>(editor_->trained().requirement(data.table->requirement, editor.file.string()));
@@ -84,22 +99,31 @@ std::vector<SubjectNetwork> EditorContender::edit(const Networks& networks, std:
   return editor_->edit(networks, weights);
 }
 
+bool EditorContender::has_budgets() const {
+  const TrainedEditor& trained = editor_->trained();
+  return !budgets_.empty() && requirement_ < trained.kept.size() && trained.kept[requirement_].known();
+}
+
+std::vector<SubjectNetwork> EditorContender::edit_to_budget(const Networks& networks, std::size_t setting) const {
+  std::vector<double> weights(editor_->trained().config.lambda.size(), 0.0), budget(weights.size(), kNoBudget);
+  budget[requirement_] = budgets_[setting];
+  return editor_->edit_to_budget(networks, weights, budget);
+}
+
 void add_editor_contenders(const ContenderData& data, const std::vector<EditorContender>& editors,
                            std::vector<Contender>& contenders) {
   for (std::size_t e = 0; e < editors.size(); ++e) {
     const EditorContender& editor = editors[e];
-    Contender contender = network_contender(
-        e == 0 ? "editor" : "editor_" + std::to_string(e + 1), editor.title(), MethodKind::editor, editor.settings(),
-        [&editor](const Networks& networks, std::size_t setting) { return editor.edit(networks, setting); });
-    // Editing takes up memory once; what counts is how long it takes from then on.
-    contender.run = [run = contender.run, &editor](const Referees& referees, std::size_t setting, double rate) {
-      editor.edit(referees.front()->originals(), setting);
-      return run(referees, setting, rate);
-    };
-    contenders.push_back(std::move(contender));
+    const std::string name = e == 0 ? "editor" : "editor_" + std::to_string(e + 1);
+    contenders.push_back(editing_contender(
+        name, editor.title(), editor.settings(),
+        [&editor](const Networks& networks, std::size_t setting) { return editor.edit(networks, setting); }));
+    if (editor.has_budgets())
+      contenders.push_back(editing_contender(
+          name + "_budget", editor.title() + ", told what to keep", budget_settings(data),
+          [&editor](const Networks& networks, std::size_t s) { return editor.edit_to_budget(networks, s); }));
   }
   const EditorContender& first = editors.front();
-  const auto edit = [&first](const Networks& networks, std::size_t setting) { return first.edit(networks, setting); };
   const bool groups = make_requirements({data.table->requirement}, "comparison").front()->reads_groups();
   for (const std::int64_t steps : data.config->polish) {
     FineTuning tuning{.steps = steps};
@@ -109,10 +133,19 @@ void add_editor_contenders(const ContenderData& data, const std::vector<EditorCo
       tuning.sensitive = data.sensitive;
       for (std::size_t s = 0; s < first.settings().size(); ++s) lambda.push_back(first.lambda(s));
     }
-    contenders.push_back(tuned_contender(
-        data, fmt::format("editor_{}_steps", steps),
-        fmt::format("{}, then {}", first.title(), polish_title(steps, static_cast<double>(data.steps(1.0)))),
-        MethodKind::polished, first.settings(), edit, tuning, lambda));
+    const auto add = [&](const std::string& name, const std::string& title, const std::vector<std::string>& settings,
+                         NetworkMethod edit) {
+      contenders.push_back(
+          tuned_contender(data, fmt::format("{}_{}_steps", name, steps),
+                          fmt::format("{}, then {}", title, polish_title(steps, static_cast<double>(data.steps(1.0)))),
+                          MethodKind::polished, settings, std::move(edit), tuning, lambda));
+    };
+    if (first.has_budgets())
+      add("editor_budget", first.title() + ", told what to keep", budget_settings(data),
+          [&first](const Networks& networks, std::size_t s) { return first.edit_to_budget(networks, s); });
+    else
+      add("editor", first.title(), first.settings(),
+          [&first](const Networks& networks, std::size_t s) { return first.edit(networks, s); });
   }
   if (data.training_networks.empty()) return;
   Contender canonical{.name = "canonical",

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "metanet/graph/predict.hpp"
@@ -10,6 +9,7 @@
 #include "requirements/baseline/network_probe.hpp"
 #include "requirements/baseline/retraining.hpp"
 #include "requirements/comparison/baseline_epochs.hpp"
+#include "requirements/comparison/budgets.hpp"
 
 namespace amend {
 namespace {
@@ -30,20 +30,6 @@ const std::vector<Selection>& selections() {
   return list;
 }
 
-/// Every number of features down to none; of many only twelve, evenly in their logarithm, and none.
-std::vector<std::int64_t> default_budgets(std::size_t features) {
-  std::vector<std::int64_t> kept;
-  constexpr int kMost = 12;
-  for (auto count = static_cast<std::int64_t>(features) - 1; count >= 0 && features <= kMost + 4; --count)
-    kept.push_back(count);
-  for (int i = 1; i <= kMost && features > kMost + 4; ++i) {
-    const auto count = std::llround(std::pow(static_cast<double>(features), 1.0 - static_cast<double>(i) / kMost));
-    if (kept.empty() || count < kept.back()) kept.push_back(count);
-  }
-  if (kept.empty() || kept.back() > 0) kept.push_back(0);
-  return kept;
-}
-
 /// Marks of the features that every network keeps. Scored anew for every budget: whoever asks for one pays for it.
 std::vector<std::vector<std::uint8_t>> selected(const ContenderData& data, const Networks& networks, FeatureScore score,
                                                 std::int64_t kept) {
@@ -56,11 +42,8 @@ std::vector<std::vector<std::uint8_t>> selected(const ContenderData& data, const
 
 void add_feature_contenders(const ContenderData& data, const Wanted& wanted, std::vector<Contender>& contenders) {
   std::vector<std::int64_t> budgets;
-  for (const double kept : data.table->budgets)
-    budgets.push_back(std::min(std::llround(kept), static_cast<long long>(data.dataset->features.size())));
-  if (budgets.empty()) budgets = default_budgets(data.dataset->features.size());
-  std::vector<std::string> settings;
-  for (const std::int64_t kept : budgets) settings.push_back(fmt::format("{} features", kept));
+  for (const double kept : budgets_of(data)) budgets.push_back(std::llround(kept));
+  const std::vector<std::string> settings = budget_settings(data);
   for (const Selection& selection : selections()) {
     const NetworkMethod select = [&data, budgets, selection](const Networks& networks, std::size_t setting) {
       const auto marks = selected(data, networks, selection.score, budgets[setting]);

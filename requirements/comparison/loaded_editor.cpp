@@ -1,13 +1,15 @@
 #include "requirements/comparison/loaded_editor.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "metanet/train/budgeted_edit.hpp"
 #include "requirements/registry.hpp"
 
 namespace amend {
 namespace {
 
-constexpr int kEditBatch = 64;
+constexpr std::size_t kEditBatch = 64;
 
 }  // namespace
 
@@ -16,10 +18,23 @@ LoadedEditor::LoadedEditor(const std::filesystem::path& file, const Dataset& dat
 
 std::vector<SubjectNetwork> LoadedEditor::edit(std::span<const SubjectNetwork* const> networks,
                                                std::span<const double> lambda) {
-  std::vector<double> all;
-  for (std::size_t n = 0; n < networks.size(); ++n) all.insert(all.end(), lambda.begin(), lambda.end());
+  return edit_to_budget(networks, lambda, std::vector<double>(lambda.size(), kNoBudget));
+}
+
+std::vector<SubjectNetwork> LoadedEditor::edit_to_budget(std::span<const SubjectNetwork* const> networks,
+                                                         std::span<const double> lambda,
+                                                         std::span<const double> budget) {
   std::vector<SubjectNetwork> edited;
-  for (EditResult& result : editor_.edit_all(networks, all, kEditBatch)) edited.push_back(std::move(result.network));
+  for (std::size_t first = 0; first < networks.size(); first += kEditBatch) {
+    const auto batch = networks.subspan(first, std::min(kEditBatch, networks.size() - first));
+    std::vector<double> weights, budgets;
+    for (std::size_t n = 0; n < batch.size(); ++n) {
+      weights.insert(weights.end(), lambda.begin(), lambda.end());
+      budgets.insert(budgets.end(), budget.begin(), budget.end());
+    }
+    for (EditResult& result : amend::edit_to_budget(editor_, trained_, batch, weights, budgets))
+      edited.push_back(std::move(result.network));
+  }
   return edited;
 }
 

@@ -19,6 +19,9 @@ class LoadedEditor {
 
   /// Edits all networks with the same lambda: (requirements), in the order of the editor's.
   std::vector<SubjectNetwork> edit(std::span<const SubjectNetwork* const> networks, std::span<const double> lambda);
+  /// Edits all networks to the same budgets; see edit_to_budget.
+  std::vector<SubjectNetwork> edit_to_budget(std::span<const SubjectNetwork* const> networks,
+                                             std::span<const double> lambda, std::span<const double> budget);
   const TrainedEditor& trained() const { return trained_; }
 
  private:

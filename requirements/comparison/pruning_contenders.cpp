@@ -1,9 +1,8 @@
 #include "requirements/comparison/pruning_contenders.hpp"
 
-#include <fmt/format.h>
-
 #include "requirements/baseline/pruning.hpp"
 #include "requirements/comparison/baseline_epochs.hpp"
+#include "requirements/comparison/budgets.hpp"
 
 namespace amend {
 namespace {
@@ -25,17 +24,11 @@ const std::vector<Score>& scores() {
   return list;
 }
 
-const std::vector<double>& default_budgets() {
-  static const std::vector<double> shares{0.6, 0.5, 0.4, 0.3, 0.22, 0.16, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01};
-  return shares;
-}
-
 }  // namespace
 
 void add_pruning_contenders(const ContenderData& data, const Wanted& wanted, std::vector<Contender>& contenders) {
-  const std::vector<double> budgets = data.table->budgets.empty() ? default_budgets() : data.table->budgets;
-  std::vector<std::string> settings;
-  for (const double share : budgets) settings.push_back(fmt::format("{:g}% of the weights", 100.0 * share));
+  const std::vector<double> budgets = budgets_of(data);
+  const std::vector<std::string> settings = budget_settings(data);
   for (const Score& score : scores()) {
     const NetworkMethod prune_all = [&data, budgets, method = score.method](const Networks& networks,
                                                                             std::size_t setting) {

@@ -114,6 +114,16 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
   CHECK(method_of(pruning, "editor_2")["divergence_volume"]["editor_wins"] == 0.0);
   for (const Json& kept : method_of(json["tables"][2], "mean_ablation_fold")["points"][1]["requirement"])
     CHECK(kept.get<double>() <= 2.0);
+  // An editor that is told keeps as much as the baselines, and what is polished starts there.
+  const Json &told = method_of(pruning, "editor_budget"), &features = method_of(json["tables"][2], "editor_budget");
+  REQUIRE(told["points"].size() == obd["points"].size());
+  for (std::size_t setting = 0; setting < 2; ++setting)
+    for (std::size_t n = 0; n < 4; ++n) {
+      const double kept = told["points"][setting]["requirement"][n].get<double>();
+      CHECK(kept <= (setting == 0 ? 0.5 : 0.1));
+      CHECK(kept == Approx(obd["points"][setting]["requirement"][n].get<double>()).margin(0.01));
+    }
+  for (const Json& kept : features["points"][1]["requirement"]) CHECK(kept.get<double>() <= 2.0);
   const Json& canonical = method_of(pruning, "canonical")["points"][2]["requirement"];
   for (const Json& kept : canonical) CHECK(kept == canonical[0]);  // one network for all
   CHECK(pruning["specificity"].size() == 3);
@@ -164,4 +174,22 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
       CHECK((before.networks[n].weights[e] == 0.0f) == (after.networks[n].weights[e] == 0.0f));
   }
   CHECK(edit("bad", "-1").code == kUserError);
+
+  // Told what to keep, in the report and in the record of every network.
+  const CommandRun budgeted =
+      amend_command({"edit", path("pop"), "--editor", path("editor.safetensors"), "--budget",
+                     "pruning=0.2,data_minimisation=3", "--split", "test", "--out", path("told"), "--json"});
+  INFO(budgeted.err);
+  REQUIRE(budgeted.code == kSuccess);
+  const Json report = Json::parse(budgeted.out);
+  CHECK(report["budget"]["pruning"] == 0.2);
+  CHECK(report["condition"].empty());
+  for (const Json& network : report["networks"]) {
+    CHECK(network["nonzero_share"].get<double>() <= 0.2);
+    CHECK(network["features"].size() <= 3);
+  }
+  CHECK(load_population(path("told")).attributes[0]["edit"]["budget"]["data_minimisation"] == 3.0);
+  CHECK(amend_command({"edit", path("pop"), "--editor", path("editor.safetensors"), "--budget", "equalised_odds=0.1",
+                       "--out", path("never")})
+            .code == kUserError);
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "test/support/data_files.hpp"
+#include "test/support/editor_setup.hpp"
 
 using namespace amend;
 using namespace amend::test;
@@ -77,4 +78,36 @@ TEST_CASE("a malformed condition is a mistake", "[cli]") {
   CHECK_THAT(mistake({"pruning=0.5"}, {"pruning=0.02"}), Contains("given twice"));
   CHECK_THAT(mistake({}, {"pruning=-1"}), Contains("at least 0"));
   CHECK_THAT(mistake({}, {"pruning=inf"}), Contains("finite"));
+}
+
+TEST_CASE("a budget takes the place of a strength", "[cli]") {
+  const Dataset dataset = small_dataset();
+  TrainedEditor editor =
+      small_editor({.requirements = {"pruning", "data_minimisation", "equalised_odds"}}, dataset, DType::float32);
+  const auto parse = [&](const std::vector<std::string>& strengths, const std::vector<std::string>& budgets) {
+    return parse_condition(editor, strengths, {}, budgets);
+  };
+  const auto budget_mistake = [&](const std::vector<std::string>& strengths, const std::vector<std::string>& budgets) {
+    return input_error([&] { parse(strengths, budgets); });
+  };
+  CHECK_THAT(budget_mistake({}, {"pruning=0.1"}), Contains("--budget: `pruning`") && Contains("train it anew"));
+  editor.kept = {{{0.9, 0.05}}, {{5.0, 1.0}}, {}};
+  const auto condition = parse({"equalised_odds=0.5"}, {"pruning=0.1", "data_minimisation=3"});
+  CHECK(condition.budget == std::vector<double>{0.1, 3.0, kNoBudget});
+  CHECK(condition.warnings.empty());
+  CHECK(condition.repeated_budget(2).size() == 6);
+  CHECK(condition.budgets().dump() == R"({"pruning":0.1,"data_minimisation":3.0})");
+  CHECK(condition.lambdas().size() == 1);
+  CHECK_THAT(condition.text(), Contains("pruning at most 0.1, data_minimisation at most 3, equalised_odds 0.5"));
+  CHECK(parse({}, {"data_minimisation=0"}).budget[1] == 0.0);
+  REQUIRE(parse({}, {"pruning=0.02"}).warnings.size() == 1);
+  CHECK_THAT(parse({}, {"pruning=0.02"}).warnings.front(), Contains("keep 0.05 for `pruning` on average"));
+
+  CHECK_THAT(budget_mistake({}, {"equalised_odds=0.1"}), Contains("has no budget"));
+  CHECK_THAT(budget_mistake({}, {"pruning=1.5"}), Contains("a share from 0 to 1") && Contains("1.5"));
+  CHECK_THAT(budget_mistake({}, {"data_minimisation=2.5"}), Contains("a whole number of features"));
+  CHECK_THAT(budget_mistake({}, {"data_minimisation=-1"}), Contains("at least 0"));
+  CHECK_THAT(budget_mistake({}, {"data_minimisation=inf"}), Contains("a whole number of features"));
+  CHECK_THAT(budget_mistake({"pruning=0.5"}, {"pruning=0.1"}), Contains("given twice"));
+  CHECK_THAT(budget_mistake({}, {"features=3"}), Contains("did you mean"));
 }

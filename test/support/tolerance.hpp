@@ -60,6 +60,8 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"apply_edit", 64},
     {"edit_step", 8},
     {"gate", 16},
+    // One difference; the cut is a mean of two logits.
+    {"gate_budget", 4},
     // Logarithms of ratios that a block's sums enter.
     {"edit_features", 256},
     // The whole editor, up to two message layers and three probes: logarithms and Newton steps of small numbers.

@@ -29,6 +29,8 @@ TEST_CASE("a saved editor edits to the same bits after loading") {
                                               .editor = switches},
                                              dataset, DType::float32);
   trained.provenance["steps"] = 17;
+  for (std::size_t r = 0; r < requirements.size(); ++r)
+    trained.kept.push_back({r % 2 == 0 ? std::vector<double>{0.75, 0.5, 0.1} : std::vector<double>{}});
   save_editor(trained, folder / "editor.safetensors");
   TrainedEditor loaded = load(folder / "editor.safetensors");
   CHECK(loaded.config.shape == trained.config.shape);
@@ -42,6 +44,8 @@ TEST_CASE("a saved editor edits to the same bits after loading") {
   CHECK(loaded.dataset_fingerprint == trained.dataset_fingerprint);
   CHECK(loaded.feature_names == std::vector<std::string>{"a", "b", "level", "c", "d"});
   CHECK(loaded.provenance == trained.provenance);
+  REQUIRE(loaded.kept.size() == requirements.size());
+  for (std::size_t r = 0; r < requirements.size(); ++r) CHECK(loaded.kept[r].kept == trained.kept[r].kept);
   CHECK(test::same_bits(loaded.editor->parameters().value(), trained.editor->parameters().value()));
   const auto networks = test::mixed_networks(5);
   const auto pointers = pointers_to(networks);
@@ -126,6 +130,12 @@ TEST_CASE("what is wrong with an editor file is said with its name") {
   CHECK_THAT(described([](nlohmann::json& d) { d["features"] = nlohmann::json::array(); }),
              Catch::Contains("contradicts itself"));
   CHECK_THAT(described([](nlohmann::json& d) { d["lambda"] = {{1e-200, 1e-150}}; }), Catch::Contains("lambda ranges"));
+  CHECK_THAT(described([](nlohmann::json& d) { d["kept"] = {{0.5, -0.1}}; }), Catch::Contains("at least 0"));
+  CHECK_THAT(described([](nlohmann::json& d) { d["kept"] = {{0.5, "x"}}; }), Catch::Contains("wrong type"));
+  CHECK_THAT(described([](nlohmann::json& d) {
+               d["kept"] = {{0.5, 0.1}, {1.0, 0.5}};
+             }),
+             Catch::Contains("contradicts itself"));
   CHECK_THAT(described([](nlohmann::json& d) { d["provenance"] = 5; }), Catch::Contains("`provenance`"));
   CHECK_THAT(described([](nlohmann::json& d) { d = nlohmann::json::array(); }), Catch::Contains("expected the key"));
 }
