@@ -170,30 +170,33 @@ inline Cost editor_forward_cost(const BatchSize& b, const EditorSize& e) {
 }
 
 /// Weights to edited weights: a probe before every pass, all but the first with the divergence's gradient.
-inline Cost edit_cost(const BatchSize& b, const EditorSize& e, double rows) {
+/// objectives: gradients of a refinement probe, the divergence's and, for groups, the requirements'; the first probe
+/// has all but the divergence's.
+inline Cost edit_cost(const BatchSize& b, const EditorSize& e, double rows, double objectives = 1) {
   Cost cost = editor_forward_cost(b, e);
   for (int t = 0; t < e.passes; ++t) {
     cost += subject_forward_cost(b, rows, true);
-    cost += probe_cost(b, rows, t > 0 ? 1 : 0);
+    cost += probe_cost(b, rows, t > 0 ? objectives : objectives - 1);
   }
   cost.formula = "editor + T (subject_forward + probe)";
   return cost;
 }
 
 /// Forward and backward pass of the editor's loss: backward costs twice the forward's products, and once more what is
-/// recomputed. The first probe is cached; `rows` rows for probes and loss each.
-inline Cost training_step_cost(const BatchSize& b, const EditorSize& e, double rows) {
+/// recomputed. The first probe is cached; `rows` rows for the loss, `probe_rows` for the probes in between.
+inline Cost training_step_cost(const BatchSize& b, const EditorSize& e, double rows, double probe_rows,
+                               double objectives = 1) {
   Cost cost;
   const Cost forward = editor_forward_cost(b, e);
   for (int k = 0; k < 3; ++k) cost += forward;
   cost += subject_forward_cost(b, rows, false);  // original logits of the loss
-  if (e.passes > 1) cost += subject_forward_cost(b, rows, false);
+  if (e.passes > 1) cost += subject_forward_cost(b, probe_rows, false);
   for (int t = 0; t < e.passes; ++t) {
     cost += subject_forward_cost(b, rows, true);
     cost += subject_backward_cost(b, rows);
     if (t == 0) continue;
-    cost += subject_forward_cost(b, rows, true);
-    cost += probe_cost(b, rows, 1);
+    cost += subject_forward_cost(b, probe_rows, true);
+    cost += probe_cost(b, probe_rows, objectives);
   }
   cost.formula =
       "3 editor + T (subject_forward + subject_backward) + (T - 1) (subject_forward + probe) + original logits";

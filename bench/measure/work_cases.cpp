@@ -106,8 +106,8 @@ Family training_family(const Workload& of) {
               },
           .cost =
               [of](int n) {
-                return training_step_cost(batch_size(of.widths, n), editor_size(of),
-                                          static_cast<double>(of.probe_rows));
+                const auto rows = static_cast<double>(of.probe_rows);
+                return training_step_cost(batch_size(of.widths, n), editor_size(of), rows, rows);
               },
           .comparable = false};
 }

@@ -92,8 +92,12 @@ TEST_CASE("the cost of a whole is that of its parts", "[bench]") {
   // Two forward passes and two probes over 6 rows.
   CHECK(edit_cost(kSmall, size, 6).operations == Approx(editor + 12 * (20 + 28) + 12 * (20 + 48)));
   // Originals twice, each pass of the loss forward and backward, one probe.
-  CHECK(training_step_cost(kSmall, size, 6).operations ==
+  CHECK(training_step_cost(kSmall, size, 6, 6).operations ==
         Approx(3 * editor + 12 * (20 + 20 + 2 * (20 + 28) + 20 + 48)));
+  // With 5 rows in the probe and the gradients of two objectives; the first probe of an edit has one of them.
+  CHECK(training_step_cost(kSmall, size, 6, 5, 2).operations ==
+        Approx(3 * editor + 12 * (20 + 2 * (20 + 28)) + 10 * (20 + 20 + 68)));
+  CHECK(edit_cost(kSmall, size, 6, 2).operations == Approx(editor + 12 * (20 + 48) + 12 * (20 + 68)));
   CHECK(population_step_cost(kSmall, 6).operations == 12 * (20 + 28));
   // Biases of hidden and output neurons are parameters too: 20 + 2 * 4.
   CHECK(population_step_cost(kSmall, 6).bytes ==

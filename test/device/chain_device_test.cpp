@@ -260,6 +260,39 @@ TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit 
   }
 }
 
+TEST_CASE("an edit to a budget on a device keeps what that of the CPU keeps, and one without stays as it was") {
+  const Dataset dataset = small_dataset(60);
+  const EditorConfig config =
+      small_config({.requirements = {"pruning", "data_minimisation"}, .messages = 1, .passes = 2, .edge_width = 16});
+  const Population population = small_population(dataset, 3);
+  const auto networks = pointers_to(population.networks);
+  std::vector<EditResult> results[2];
+  for (std::size_t d = 0; d < 2; ++d) {
+    TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, kDevices[d]);
+    trained.editor->randomise(5, 0.1);
+    BatchEditor editor(trained, dataset);
+    const std::vector<double> lambda = spread_lambda(trained, networks.size());
+    std::vector<double> budget = {0.3, 3.0, kNoBudget, 2.0, 0.0, kNoBudget};
+    std::vector<EditResult> free;
+    for (int turn = 0; turn < 4; ++turn) {  // from the third on graphs, one with budgets and one without
+      free = editor.edit(networks, lambda);
+      if (turn == 3) budget[0] = 0.2;
+      results[d] = editor.edit(networks, lambda, budget);
+    }
+    const auto again = editor.edit(networks, lambda);
+    for (std::size_t n = 0; n < networks.size(); ++n) CHECK(again[n].network.weights == free[n].network.weights);
+  }
+  for (std::size_t n = 0; n < networks.size(); ++n)
+    CHECK(share_apart(results[1][n].network, results[0][n].network, 2e-3) <= 0.02);
+  for (const auto& edits : results) {
+    CHECK(edits[0].nonzero_share <= 0.2);
+    CHECK(edits[0].nonzero_share > 0.05);
+    CHECK(edits[0].features.size() <= 3);
+    CHECK(edits[1].features.size() == 2);
+    CHECK(edits[2].nonzero_share == 0.0);
+  }
+}
+
 TEST_CASE("fine-tuning on a device is that of the CPU") {
   const Dataset dataset = small_dataset(40);
   const auto original = mixed_networks(3);
