@@ -102,10 +102,10 @@ std::vector<EditResult> edit_batch(const Options& options, const Work& work, Bat
 StreamedEdit edit_population(const Options& options, Work& work) {
   const PopulationReader reader(options.input);
   const Population& population = reader.outline();
-  if (population.dataset_fingerprint != work.editor.dataset_fingerprint)
+  if (population.dataset_fingerprint != work.dataset.fingerprint)
     fail_input(options.input, "holds networks on `", population.dataset_name, "` (fingerprint ",
                population.dataset_fingerprint.substr(0, 12), "), but ", options.editor, " edits networks on `",
-               work.editor.dataset_name, "` (", work.editor.dataset_fingerprint.substr(0, 12), ")");
+               work.dataset.name, "` (", work.dataset.fingerprint.substr(0, 12), ")");
   const auto split = parse_population_split(options.split);
   std::vector<std::size_t> chosen;
   for (std::size_t n = 0; n < population.networks.size(); ++n)
@@ -114,7 +114,7 @@ StreamedEdit edit_population(const Options& options, Work& work) {
 
   BatchEditor editor(work.editor, work.dataset);
   const Population outline = edited_outline(population, chosen, options, work);
-  expect_fitting(pointers_to(outline.networks), work.editor.config.shape);
+  expect_fitting(pointers_to(outline.networks), work.dataset.inputs, work.dataset.classes);
   const InterruptScope interruptible;
   PopulationWriter writer(outline, options.out);
   StreamedEdit outcome = edit_streamed(
@@ -183,6 +183,23 @@ std::string outcome_text(const Options& options, const Work& work, const Streame
   return out + fmt::format("\n  written to        {}\n", options.out);
 }
 
+/// The dataset whose rows an edit looks at: the editor's own; of an editor that transfers the one the networks are on.
+Dataset load_edit_dataset(const Options& options, InputKind kind, const TrainedEditor& editor) {
+  const EditorDataset& own = editor.datasets.front();
+  if (!editor.transfers())
+    return load_referenced_dataset(options.data, {options.editor, own.name, own.source, own.fingerprint});
+  if (kind == InputKind::population) {
+    const PopulationReader reader(options.input);
+    const Population& population = reader.outline();
+    return load_referenced_dataset(options.data, {options.input, population.dataset_name, population.dataset_source,
+                                                  population.dataset_fingerprint});
+  }
+  // A model does not say; where the editor knows one dataset alone, that is meant.
+  if (options.data.empty() && editor.datasets.size() == 1)
+    return load_referenced_dataset("", {options.editor, own.name, own.source, own.fingerprint});
+  return load_referenced_dataset(options.data, {options.input, "", "", ""});
+}
+
 int edit(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const InputKind kind = kind_of(options.input);
@@ -199,8 +216,7 @@ int edit(const Options& options, const Session& session) {
   if (!options.precision.empty()) work.editor.editor->set_precision(parse_precision(options.precision));
   work.condition = parse_condition(work.editor, options.condition, options.lambda, options.budget);
   for (const std::string& warning : work.condition.warnings) session.say(warning);
-  work.dataset = load_referenced_dataset(options.data, {options.editor, work.editor.dataset_name,
-                                                        work.editor.dataset_source, work.editor.dataset_fingerprint});
+  work.dataset = load_edit_dataset(options, kind, work.editor);
   check_not_read(options.out, work.dataset.files);
   work.checksum = file_checksum(options.editor);
   const StreamedEdit outcome =
@@ -236,7 +252,8 @@ void add_edit_command(CLI::App& app, Session& session) {
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--out", options->out, "Where to write the result, of the same kind as INPUT")->required();
-  command.add_option("--data", options->data, "Dataset description; default: the one the editor was trained with");
+  command.add_option("--data", options->data,
+                     "Dataset description; default: the editor's, or the population's when the editor transfers");
   command.add_option("--split", options->split, "Of a population: train, validation, test or all (default)");
   command.add_option("--batch", options->batch, "Networks edited at a time (64)")->check(CLI::Range(1, 65536));
   command

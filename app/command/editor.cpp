@@ -27,10 +27,13 @@ and ends with exit code 130; pressed twice, it ends at once.
 Examples:
   amend editor train configs/editor_synthetic.yaml --population synthetic-networks --out editor.safetensors
   amend editor train configs/editor_adult_pruning.yaml --population adult-networks --out pruning.safetensors
-  amend editor train configs/editor_adult_pruning.yaml --population adult-networks --out pruning.safetensors --resume)";
+  amend editor train configs/editor_adult_pruning.yaml --population adult-networks --out pruning.safetensors --resume
+  amend editor train configs/editor_transfer_pruning.yaml --population bank-networks --population german-networks \
+    --out pruning.safetensors)";
 
 struct Options {
-  std::string config, population, out, data;
+  std::string config, out;
+  std::vector<std::string> populations, data;
   bool resume = false, force = false, json = false, verbose = false;
   std::int64_t stop_after = 0;
   ComputeOptions compute;
@@ -47,6 +50,21 @@ void check_checkpoint(const fs::path& checkpoint, const Options& options) {
                "with --force");
 }
 
+/// The datasets of the populations: those recorded, or those given with --data in the same order.
+std::vector<Dataset> load_datasets(const Options& options, const std::vector<Population>& populations) {
+  if (!options.data.empty() && options.data.size() != populations.size())
+    fail_input("--data", "expected one description for each of ", populations.size(),
+               " populations, in their order, or none, got ", options.data.size());
+  std::vector<Dataset> datasets;
+  for (std::size_t p = 0; p < populations.size(); ++p) {
+    const Population& population = populations[p];
+    datasets.push_back(load_referenced_dataset(
+        options.data.empty() ? "" : options.data[p],
+        {options.populations[p], population.dataset_name, population.dataset_source, population.dataset_fingerprint}));
+  }
+  return datasets;
+}
+
 int train(const Options& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const Device device = options.compute.parsed();
@@ -54,20 +72,24 @@ int train(const Options& options, const Session& session) {
   make_requirements(config.shape.requirements, config.file.string() + ": requirements");
   const fs::path checkpoint = options.out + ".checkpoint";
   check_safetensors_name(options.out);
-  for (const fs::path& output : {fs::path(options.out), checkpoint})
-    check_not_read(output, {options.config, options.population, options.data});
+  std::vector<fs::path> inputs{options.config};
+  inputs.insert(inputs.end(), options.populations.begin(), options.populations.end());
+  inputs.insert(inputs.end(), options.data.begin(), options.data.end());
+  for (const fs::path& output : {fs::path(options.out), checkpoint}) check_not_read(output, inputs);
   check_output_file(options.out, options.force);
   check_checkpoint(checkpoint, options);
-  const Population population = load_population(options.population);
-  const Dataset dataset = load_referenced_dataset(
-      options.data,
-      {options.population, population.dataset_name, population.dataset_source, population.dataset_fingerprint});
-
-  for (const fs::path& output : {fs::path(options.out), checkpoint}) check_not_read(output, dataset.files);
+  std::vector<Population> populations;
+  for (const std::string& folder : options.populations) populations.push_back(load_population(folder));
+  const std::vector<Dataset> datasets = load_datasets(options, populations);
+  std::vector<EditorSource> sources;
+  for (std::size_t p = 0; p < populations.size(); ++p) {
+    sources.push_back({&populations[p], &datasets[p]});
+    for (const fs::path& output : {fs::path(options.out), checkpoint}) check_not_read(output, datasets[p].files);
+  }
 
   const auto start = std::chrono::steady_clock::now();
   const InterruptScope scope;
-  const TrainedEditor trained = train_editor(config, population, dataset, make_requirements,
+  const TrainedEditor trained = train_editor(config, sources, make_requirements,
                                              {.progress = session.progress,
                                               .verbose = options.verbose,
                                               .checkpoint = checkpoint,
@@ -100,15 +122,23 @@ int train(const Options& options, const Session& session) {
 }  // namespace
 
 void add_editor_command(CLI::App& app, Session& session) {
-  CLI::App& group = *app.add_subcommand("editor", "Train editors on a population");
+  CLI::App& group = *app.add_subcommand("editor", "Train editors on populations");
   group.require_subcommand(1);
   CLI::App& command = *group.add_subcommand("train", "Train the editor that a configuration describes");
   command.footer(kFooter);
   auto options = std::make_shared<Options>();
   command.add_option("CONFIG", options->config, "Configuration (YAML); docs/training.md has its keys")->required();
-  command.add_option("--population", options->population, "Population folder to learn from")->required();
+  command
+      .add_option("--population", options->populations,
+                  "Population folder to learn from; several, each after an option of its own, with\n"
+                  "`editor.input_embedding: false`")
+      ->required()
+      ->allow_extra_args(false);
   command.add_option("--out", options->out, "Editor file to write (.safetensors)")->required();
-  command.add_option("--data", options->data, "Dataset description; default: the one the population was trained with");
+  command
+      .add_option("--data", options->data,
+                  "Dataset description, one for each population; default: those the populations were trained with")
+      ->allow_extra_args(false);
   command.add_flag("--resume", options->resume, "Continue from FILE.checkpoint");
   command.add_option("--stop-after", options->stop_after, "Stop at this step and keep the checkpoint")
       ->check(CLI::PositiveNumber);

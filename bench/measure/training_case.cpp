@@ -13,7 +13,7 @@ TrainingCase::TrainingCase(const Workload& workload, int batch, Device device)
       trained_(random_editor(workload, dataset_, DType::float32, device)),
       networks_(random_networks(workload.widths, batch)),
       fixed_(device),
-      data_(make_editor_data(dataset_, fixed_, DType::float32, stream_)),
+      data_(make_editor_data(dataset_, {}, fixed_, DType::float32, stream_)),
       sampler_(dataset_, dataset_.editor_train, {}, stream_),
       lambda_(spread_lambda(trained_, batch)),
       grad_({trained_.editor->parameters().count()}, DType::float32, device) {
@@ -22,7 +22,7 @@ TrainingCase::TrainingCase(const Workload& workload, int batch, Device device)
       sampler_.draw(fixed_, workload.probe_rows, 0, RandomStream(1, 3), DType::float32, stream_), stream_);
   for (int n = 0; n < batch; ++n) picks_.push_back(n);
   for (int first = 0; first < batch; first += shard_networks_)
-    shards_.push_back(std::make_unique<TrainingStep>(trained_, data_, *cache_, stream_));
+    shards_.push_back(std::make_unique<TrainingStep>(trained_, stream_));
   terms_.resize(shards_.size());
   loss_weights(lambda_, 1, trained_.config.balance, weight_);
   double sum = 0.0;
@@ -36,7 +36,9 @@ void TrainingCase::run() {
   parallel_for(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t s) {
     const auto shard = static_cast<std::size_t>(s);
     const std::size_t first = shard * shard_networks, size = std::min(shard_networks, count - first);
-    terms_[shard] = &shards_[shard]->run({.picks = std::span(picks_).subspan(first, size),
+    terms_[shard] = &shards_[shard]->run({.data = &data_,
+                                          .cache = cache_.get(),
+                                          .picks = std::span(picks_).subspan(first, size),
                                           .lambda = std::span(lambda_).subspan(first, size),
                                           .weight = std::span(weight_).subspan(first, size),
                                           .probe_sampler = &sampler_,

@@ -102,7 +102,7 @@ void Editor::embed(Context& c) const {
   };
   c.weight_noise = noise(gates_.weights, c.table.edge_count, kWeightNoise);
   c.neuron_noise = noise(gates_.neurons, c.table.hidden_count, kNeuronNoise);
-  c.feature_noise = noise(gates_.features, networks * shape_.features, kFeatureNoise, in.feature_noise);
+  c.feature_noise = noise(gates_.features, networks * in.features(), kFeatureNoise, in.feature_noise);
 
   c.scale = c.tensor({c.table.block_count});
   const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::kEdgeFeatures});
@@ -138,6 +138,11 @@ void Editor::embed(Context& c) const {
   c.condition = op::pointwise(c.tape, PointwiseOp::silu, hidden);
   c.node = linear(c, node_embed_, c.tape.constant(node_feature), c.table.network_nodes);
   c.node = op::embedding_add(c.tape, c.node, use(c, entry_embed_), in.node_entry);
+  if (statistics_embed_ >= 0) {
+    const Variable column =
+        op::linear(c.tape, c.tape.constant(in.statistics), use(c, statistics_embed_), {}, in.statistic_rows);
+    c.node = op::embedding_add(c.tape, c.node, column, in.input_column);
+  }
   c.edge = c.tape.constant(edge_feature);
   if (shape_.messages > 0) c.edge = linear(c, edge_embed_, c.edge, c.table.network_edges);
 }
@@ -220,7 +225,7 @@ void Editor::first_pass(Context& c) const {
   if (!gates_.features) return;
   const Segments& rows = c.in.feature_rows;
   c.pooled = op::feature_pool(c.tape, c.table, c.node, c.in.feature_offset);
-  const std::int64_t count = std::int64_t{rows.count} * shape_.features;
+  const std::int64_t count = std::int64_t{rows.count} * c.in.features();
   const TensorView feature = c.tensor({count, kernels::kFeatureGateFeatures});
   c.feature_prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
@@ -337,7 +342,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
 
   if (!gates_.features) return;
   const Segments& rows = in.feature_rows;
-  const std::int64_t count = std::int64_t{rows.count} * shape_.features;
+  const std::int64_t count = std::int64_t{rows.count} * in.features();
   const TensorView feature = c.tensor({count, kernels::kFeatureGateFeatures}), prior = c.tensor({count});
   kernels::feature_gate_features({.table = c.table,
                                   .input_feature = in.input_feature,
@@ -405,7 +410,7 @@ EditorPass Editor::build(Context& c) const {
   if (gates_.features) {
     const auto features =
         op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
-    pass.feature_gate = c.tape.reshape(features.gate, {c.table.network_count, shape_.features});
+    pass.feature_gate = c.tape.reshape(features.gate, {c.table.network_count, c.in.features()});
     // The divergence is flat where all features are open: its slope says nothing of closing one. Whoever trains gives a
     // measured slope to pass.feature_gate.
     feature_gate = gate_options_.feature == kernels::GateKind::straight_through ? c.tape.detach(pass.feature_gate)
@@ -439,7 +444,7 @@ void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>
   // activations that it folds into biases and the covariance by which it replaces closed features, and what it makes
   // of them is not read again.
   if (!shape_.probe_features)
-    context.original = blank_probe(tape, context.table, dtype(), objectives_, shape_.features,
+    context.original = blank_probe(tape, context.table, dtype(), objectives_, inputs.features(),
                                    static_cast<std::int64_t>(requirements_.size()));
   passes.clear();
   embed(context);

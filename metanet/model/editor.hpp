@@ -22,13 +22,14 @@ enum class Edits {
 
 /// Sizes and switches of an editor: everything that decides which parameters it has, and how exactly it multiplies.
 struct EditorShape {
-  int inputs = 0, outputs = 0, features = 0;  // of the dataset: encoded columns, classes, table columns
+  int inputs = 0, outputs = 0, features = 0;  // of the dataset: encoded columns, classes, table columns; inputs and
+                                              // features are 0 without an input embedding: any number will do
   int node_width = 32;                        // H
   int edge_width = 32;                        // D
   int messages = 1;                           // K, 0 .. 6
   int passes = 3;                             // T, 1 .. 3
   int refine_width = 16;                      // of the refinement network
-  bool input_embedding = true;                // a learned vector per input and output: off for transfer
+  bool input_embedding = true;                // a learned vector per input and output; off: statistics of the inputs
   bool probe_features = true;                 // off: the editor reads weights and condition, nothing of the data
   Edits edits = Edits::both;
   kernels::Precision precision = kernels::Precision::float32;  // of the products in message layers
@@ -47,6 +48,13 @@ struct EditorGates {
 
   friend bool operator==(const EditorGates&, const EditorGates&) = default;
 };
+
+/// What an editor without an input embedding reads of every input column, on the rows of editor_train: mean, standard
+/// deviation, 1 for a level of a categorical column, the correlation with the label (two classes; otherwise the
+/// correlation ratio), the correlation ratio with the groups (0 without) and log10 of the inputs of its feature.
+inline constexpr std::int64_t kInputStatistics = 6;
+/// The parameter that reads them: (H, kInputStatistics).
+inline constexpr const char* kStatisticsParameter = "input_statistics";
 
 /// How many gates of one kind an edit is to leave open, instead of whatever lambda comes to; see kernels::GateBudget.
 struct GateLimit {
@@ -68,6 +76,9 @@ struct EditorInputs {
   TensorView feature_offset;       // (features + 1) int32
   TensorView covariance;           // (inputs, inputs) float64, of the data
   TensorView node_entry;           // (nodes) int32: see node_entries
+  TensorView statistics;           // (inputs, kInputStatistics), and
+  TensorView input_column;         // (nodes) int32, the row of a node in them, -1 for none: without an input embedding
+  kernels::Segments statistic_rows;
   kernels::Segments feature_rows;  // rows of the (networks * features) feature tensors per network
   GateLimit weight_limit, neuron_limit, feature_limit;
   bool training = false;  // stochastic gates
@@ -78,6 +89,9 @@ struct EditorInputs {
                                // both: for a step that is captured once and repeated
   Tape* inner = nullptr;       // for the gradients of refinement probes: on the same arena, nothing recorded
   TensorView grad;             // where gradients of the parameters are added; absent: parameters().grad()
+
+  std::int64_t inputs() const { return input_feature.extent(0); }
+  std::int64_t features() const { return feature_offset.extent(0) - 1; }
 };
 
 /// The edit after one pass.
@@ -157,7 +171,7 @@ class Editor {
   ParameterSet parameters_;
 
   LinearIndex condition1_{}, condition2_{}, node_embed_{}, edge_embed_{};
-  int entry_embed_ = -1;
+  int entry_embed_ = -1, statistics_embed_ = -1;
   std::vector<MessageIndex> message_;
   LinearIndex edge_projection_{}, edge_projection_condition_{};
   int edge_weight_ = -1, edge_kind_bias_ = -1, edge_out_ = -1, edge_out_bias_ = -1, edge_prior_gain_ = -1;
@@ -176,5 +190,8 @@ class Editor {
 /// The entry of the learned node embedding that each node adds: its column at inputs, its class at outputs, one for all
 /// hidden neurons; with `input_embedding` off one for each kind of node. index: (nodes) int32.
 void node_entries(const kernels::BlockTable& table, bool input_embedding, std::int32_t* index);
+
+/// The input column that each node is, -1 for other nodes. column: (nodes) int32.
+void input_columns(const kernels::BlockTable& table, std::int32_t* column);
 
 }  // namespace amend

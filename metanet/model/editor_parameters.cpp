@@ -69,6 +69,9 @@ void Editor::declare() {
   node_embed_ = add_linear("node_embed", kernels::kNodeFeatures, h, 1.0);
   const int entries = shape_.input_embedding ? shape_.inputs + shape_.outputs + 1 : kernels::kNodeKinds;
   entry_embed_ = parameters_.add("node_entry", {entries, h}, {0.0, 0.3}, true);
+  if (!shape_.input_embedding && shape_.probe_features)  // no bias: node_entry has a vector for all inputs
+    statistics_embed_ = parameters_.add(kStatisticsParameter, {h, kInputStatistics},
+                                        {0.0, 1.0 / std::sqrt(3.0 * kInputStatistics)}, true);
   if (shape_.messages > 0) edge_embed_ = add_linear("edge_embed", kernels::kEdgeFeatures, d, 1.0);
   for (int k = 0; k < shape_.messages; ++k) {
     const std::string name = "message." + std::to_string(k);
@@ -152,6 +155,13 @@ void node_entries(const kernels::BlockTable& table, bool input_embedding, std::i
         entry = k < network.inputs ? 0 : k < first_output ? 1 : 2;
       index[network.node_offset + k] = entry;
     }
+  }
+}
+
+void input_columns(const kernels::BlockTable& table, std::int32_t* column) {
+  for (std::int32_t n = 0; n < table.network_count; ++n) {
+    const kernels::Network& network = table.network[n];
+    for (std::int32_t k = 0; k < network.node_count; ++k) column[network.node_offset + k] = k < network.inputs ? k : -1;
   }
 }
 

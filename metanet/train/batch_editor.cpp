@@ -47,12 +47,11 @@ BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
     : trained_(&trained),
       dataset_(&fitting(trained, dataset)),
       stream_(trained.editor->device()),
-      sampler_(dataset, dataset.editor_train,
-               trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{}, stream_),
+      sampler_(dataset, dataset.editor_train, trained.groups_on(dataset), stream_),
       data_(trained.editor->device()) {
   rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
                         trained.editor->dtype(), stream_);
-  shared_ = make_editor_data(dataset, data_, trained.editor->dtype(), stream_);
+  shared_ = make_editor_data(dataset, trained.groups_on(dataset), data_, trained.editor->dtype(), stream_);
   if (trained.editor->gates().features) add_deviations(rows_, shared_.unique, data_, stream_);
 }
 
@@ -63,7 +62,7 @@ std::vector<EditResult> BatchEditor::edit(std::span<const SubjectNetwork* const>
         lambda.size());
   check(budget.empty() || budget.size() == lambda.size(), "edit", "expected a budget for each of ", lambda.size(),
         " weights, got ", budget.size());
-  expect_fitting(networks, trained_->config.shape);
+  expect_fitting(networks, dataset_->inputs, dataset_->classes);
   std::vector<EditResult> results(count);
   stream_.make_current();
   const auto part = [&](std::size_t first, std::size_t size) {

@@ -27,8 +27,8 @@ struct EditResult {
 /// which stays in the caches.
 class BatchEditor {
  public:
-  /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when it is not
-  /// the dataset the editor was trained for (`fingerprint`).
+  /// `dataset` gives the rows of the probes (editor_train, drawn with a fixed seed). Throws InputError when the
+  /// editor does not edit networks on it (`expect_dataset`).
   BatchEditor(TrainedEditor& trained, const Dataset& dataset);
 
   /// Edits all networks at once; on a device nothing comes back before the edited weights, and an edit whose shapes

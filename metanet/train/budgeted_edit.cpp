@@ -25,6 +25,10 @@ void expect_budget(const TrainedEditor& trained, std::size_t requirement, const 
   const std::string& name = trained.config.shape.requirements[requirement];
   if (!has_gates(trained.editor->requirements()[requirement]->gates()))
     fail_input(where, "`", name, "` has no budget: there is nothing to count; give a strength instead");
+  if (trained.transfers())
+    fail_input(where, "`", name,
+               "`: an editor that transfers does not know how much it keeps of other data's networks; "
+               "give a strength instead");
   if (requirement >= trained.kept.size() || !trained.kept[requirement].known())
     fail_input(where, "`", name, "`: the editor file does not say how much is kept at which strength; train it anew");
 }

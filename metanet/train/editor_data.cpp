@@ -8,6 +8,7 @@
 #include "engine/copy.hpp"
 #include "kernels/cpu/cholesky.hpp"
 #include "kernels/feature_fold.hpp"
+#include "metanet/train/input_statistics.hpp"
 
 namespace amend {
 
@@ -69,12 +70,15 @@ void fill_unique(const Dataset& dataset, const double* covariance, const TensorV
 
 }  // namespace
 
-EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype, Stream stream) {
+EditorData make_editor_data(const Dataset& dataset, const std::vector<std::string>& attributes, Arena& arena,
+                            DType dtype, Stream stream) {
   const auto features = static_cast<std::int64_t>(dataset.features.size());
   const Arena::Staged input_feature = arena.stage({dataset.inputs}, DType::int32),
                       feature_offset = arena.stage({features + 1}, DType::int32),
                       covariance = arena.stage({dataset.inputs, dataset.inputs}, DType::float64),
-                      unique = arena.stage({dataset.inputs, dataset.inputs}, dtype);
+                      unique = arena.stage({dataset.inputs, dataset.inputs}, dtype),
+                      statistics = arena.stage({dataset.inputs, kInputStatistics}, dtype);
+  const Staging::Bytes statistic_rows = arena.stage(2 * sizeof(std::int64_t));
   std::int32_t* offset = feature_offset.host.as<std::int32_t>();
   std::int32_t column = 0;
   for (std::size_t f = 0; f < dataset.features.size(); ++f) {
@@ -89,15 +93,24 @@ EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype, S
   for (const Arena::Staged* staged : {&covariance, &unique}) zero(staged->host, Stream());
   fill_covariance(dataset.editor_train, dataset.inputs, covariance.host.as<double>());
   fill_unique(dataset, covariance.host.as<double>(), unique.host);
+  fill_statistics(dataset, attributes, statistics.host);
+  auto* const offset_of_rows = static_cast<std::int64_t*>(statistic_rows.host);
+  offset_of_rows[0] = 0;
+  offset_of_rows[1] = dataset.inputs;
   arena.upload(stream);
-  return {input_feature.device, feature_offset.device, covariance.device, unique.device};
+  return {.input_feature = input_feature.device,
+          .feature_offset = feature_offset.device,
+          .covariance = covariance.device,
+          .unique = unique.device,
+          .statistics = statistics.device,
+          .statistic_rows = {static_cast<const std::int64_t*>(statistic_rows.device), 1}};
 }
 
-void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape) {
+void expect_fitting(std::span<const SubjectNetwork* const> networks, std::int64_t inputs, std::int64_t outputs) {
   for (const SubjectNetwork* network : networks)
-    if (network->widths.front() != shape.inputs || network->widths.back() != shape.outputs)
-      fail_input("network `" + network->name + "`", "expected ", shape.inputs, " inputs and ", shape.outputs,
-                 " outputs, got ", network->widths.front(), " and ", network->widths.back());
+    if (network->widths.front() != inputs || network->widths.back() != outputs)
+      fail_input("network `" + network->name + "`", "expected ", inputs, " inputs and ", outputs, " outputs, got ",
+                 network->widths.front(), " and ", network->widths.back());
 }
 
 EditorInputs make_inputs(const GraphBatch& graph, const Editor& editor, const EditorData& data, Arena& arena) {
@@ -110,10 +123,17 @@ EditorInputs make_inputs(const GraphBatch& graph, const Editor& editor, const Ed
   const Arena::Staged entry = arena.stage({graph.table().node_count}, DType::int32);
   node_entries(graph.table(), shape.input_embedding, entry.host.as<std::int32_t>());
   inputs.node_entry = entry.device;
+  if (!shape.input_embedding) {
+    const Arena::Staged column = arena.stage({graph.table().node_count}, DType::int32);
+    input_columns(graph.table(), column.host.as<std::int32_t>());
+    inputs.input_column = column.device;
+    inputs.statistics = data.statistics;
+    inputs.statistic_rows = data.statistic_rows;
+  }
   const auto count = static_cast<std::size_t>(graph.networks());
   const Staging::Bytes offset = arena.stage((count + 1) * sizeof(std::int64_t));
   for (std::size_t n = 0; n <= count; ++n)
-    static_cast<std::int64_t*>(offset.host)[n] = static_cast<std::int64_t>(n) * shape.features;
+    static_cast<std::int64_t*>(offset.host)[n] = static_cast<std::int64_t>(n) * inputs.features();
   inputs.feature_rows = {static_cast<const std::int64_t*>(offset.device), graph.networks()};
   return inputs;
 }

@@ -15,13 +15,17 @@ struct EditorData {
   TensorView feature_offset;  // (features + 1) int32
   TensorView covariance;      // (inputs, inputs) float64: of the editor_train rows
   TensorView unique;          // (inputs, inputs): x -> what the inputs of other features do not predict of it, linearly
+  TensorView statistics;      // (inputs, kInputStatistics)
+  kernels::Segments statistic_rows;  // all of them, one segment
 };
 
+/// `attributes`: the sensitive attributes whose intersection forms the groups that statistics tell of; none: no groups.
 /// In memory of `arena`; on a device the copies are queued on `stream`.
-EditorData make_editor_data(const Dataset& dataset, Arena& arena, DType dtype, Stream stream = {});
+EditorData make_editor_data(const Dataset& dataset, const std::vector<std::string>& attributes, Arena& arena,
+                            DType dtype, Stream stream = {});
 
-/// Throws InputError that names the first network whose inputs or outputs are not those of the editor's dataset.
-void expect_fitting(std::span<const SubjectNetwork* const> networks, const EditorShape& shape);
+/// Throws InputError that names the first network that has other inputs or outputs.
+void expect_fitting(std::span<const SubjectNetwork* const> networks, std::int64_t inputs, std::int64_t outputs);
 
 /// The table and the index tensors of a batch of fitting networks, staged in `arena`, where `graph` is staged too; all
 /// else is left to the caller.

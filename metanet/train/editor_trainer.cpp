@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 
 #include "engine/copy.hpp"
 #include "engine/out_of_memory.hpp"
@@ -15,6 +16,7 @@
 #include "metanet/train/editor_optimiser.hpp"
 #include "metanet/train/interrupt.hpp"
 #include "metanet/train/progress.hpp"
+#include "metanet/train/training_data.hpp"
 #include "metanet/train/training_error.hpp"
 #include "metanet/train/training_step.hpp"
 
@@ -28,40 +30,34 @@ enum Draw : std::uint32_t { kNetworks = 11, kLambda, kProbeRows, kLossRows, kFir
 /// Validation networks that curves of what is kept are means over.
 constexpr std::size_t kCurveNetworks = 32;
 
-std::vector<const SubjectNetwork*> networks_of_split(const Population& population, PopulationSplit split) {
-  std::vector<const SubjectNetwork*> networks;
-  for (const int index : networks_of(population, split))
-    networks.push_back(&population.networks[static_cast<std::size_t>(index)]);
-  return networks;
+/// Tells populations apart: a hash of names and weights.
+std::string fingerprint(const std::deque<TrainingData>& data) {
+  Sha256 hash;
+  for (const TrainingData& on : data)
+    for (const SubjectNetwork* network : on.cache.networks()) {
+      hash.update(network->name);
+      for (const std::vector<float>* values : {&network->weights, &network->biases})
+        hash.update({reinterpret_cast<const char*>(values->data()), values->size() * sizeof(float)});
+    }
+  return hash.hex();
 }
 
-/// Tells populations apart: a hash of names and weights.
-std::string fingerprint(const std::vector<const SubjectNetwork*>& networks) {
-  Sha256 hash;
-  for (const SubjectNetwork* network : networks) {
-    hash.update(network->name);
-    for (const std::vector<float>* values : {&network->weights, &network->biases})
-      hash.update({reinterpret_cast<const char*>(values->data()), values->size() * sizeof(float)});
-  }
-  return hash.hex();
+std::vector<const Dataset*> datasets_of(std::span<const EditorSource> sources) {
+  std::vector<const Dataset*> datasets;
+  for (const EditorSource& source : sources) datasets.push_back(source.dataset);
+  return datasets;
 }
 
 class Trainer {
  public:
-  Trainer(const EditorConfig& config, const Population& population, const Dataset& dataset, RequirementFactory factory,
+  Trainer(const EditorConfig& config, std::span<const EditorSource> sources, RequirementFactory factory,
           const EditorTrainOptions& options)
       : options_(options),
         stream_(options.device),
         shard_networks_(options.device.is_cuda() ? config.batch : kShardNetworks),
-        trained_(make_editor(config, dataset, factory, DType::float32, options.device)),
+        trained_(make_editor(config, datasets_of(sources), factory, DType::float32, options.device)),
         fixed_(options.device),
-        data_(make_editor_data(dataset, fixed_, DType::float32, stream_)),
-        train_rows_(dataset, dataset.editor_train, attributes(), stream_),
-        validation_rows_(dataset, dataset.validation, attributes(), stream_),
-        cache_(*trained_.editor, data_, gather_networks(population, config.networks, train_count_),
-               train_rows_.draw(fixed_, config.edit_probe_rows, config.edit_probe_cell_rows,
-                                RandomStream(config.seed, kFirstProbe), DType::float32, stream_),
-               stream_),
+        data_(gather_data(*this, sources)),
         shards_(make_shards(*this)),
         optimiser_(trained_.editor->parameters(), trained_.config, stream_),
         history_(kLossInterval, stream_) {}
@@ -112,7 +108,9 @@ class Trainer {
     trained_.provenance["steps"] = config.steps;
     trained_.provenance["best_step"] = best_step_;
     trained_.provenance["validation_score"] = best_score_;
-    trained_.provenance["networks"] = train_count_;
+    int networks = 0;
+    for (const TrainingData& data : data_) networks += data.train_count;
+    trained_.provenance["networks"] = networks;
     return std::move(trained_);
   }
 
@@ -122,22 +120,13 @@ class Trainer {
 
   ParameterSet& parameters() { return trained_.editor->parameters(); }
 
-  std::vector<std::string> attributes() const {
-    return trained_.editor->reads_groups() ? trained_.config.sensitive : std::vector<std::string>{};
-  }
-
-  /// Train networks first, then validation networks.
-  static std::vector<const SubjectNetwork*> gather_networks(const Population& population, int most, int& train_count) {
-    auto networks = networks_of_split(population, PopulationSplit::train);
-    if (most > 0) networks.resize(std::min(networks.size(), static_cast<std::size_t>(most)));
-    const auto validation = networks_of_split(population, PopulationSplit::validation);
-    if (networks.empty() || validation.empty())
-      fail_input("population of `" + population.dataset_name + "`",
-                 "expected networks in the splits train and validation, got ", networks.size(), " and ",
-                 validation.size());
-    train_count = static_cast<int>(networks.size());
-    networks.insert(networks.end(), validation.begin(), validation.end());
-    return networks;
+  static std::deque<TrainingData> gather_data(Trainer& trainer, std::span<const EditorSource> sources) {
+    std::deque<TrainingData> data;  // stays where it is: what is captured on a device points into it
+    const RandomStream first_probe(trainer.trained_.config.seed, kFirstProbe);
+    for (const EditorSource& source : sources)
+      data.emplace_back(trainer.trained_, *source.population, *source.dataset, first_probe, trainer.fixed_,
+                        trainer.stream_);
+    return data;
   }
 
   void draw_batch() {
@@ -149,7 +138,7 @@ class Trainer {
     lambda_.clear();
     for (int n = 0; n < config.batch; ++n) {
       const auto index = static_cast<std::uint64_t>(n);
-      picks_.push_back(static_cast<int>(networks.below(index, static_cast<std::uint32_t>(train_count_))));
+      picks_.push_back(static_cast<int>(networks.below(index, static_cast<std::uint32_t>(current_->train_count))));
       // One requirement is always in force; the others drop out with the configured probability.
       const auto kept = strengths.below(index * (2 * requirements + 1), static_cast<std::uint32_t>(requirements));
       for (std::size_t r = 0; r < requirements; ++r) {
@@ -166,12 +155,15 @@ class Trainer {
     const EditorConfig& config = trained_.config;
     const auto step = static_cast<std::uint32_t>(done_);
     last_step_ = done_;
+    current_ = &data_[static_cast<std::size_t>(done_) % data_.size()];
     draw_batch();
-    run_shards({.picks = {},
+    run_shards({.data = &current_->data,
+                .cache = &current_->cache,
+                .picks = {},
                 .lambda = {},
                 .weight = {},
-                .probe_sampler = &train_rows_,
-                .loss_sampler = &train_rows_,
+                .probe_sampler = &current_->train_rows,
+                .loss_sampler = &current_->train_rows,
                 .probe_stream = RandomStream(config.seed, kProbeRows, step),
                 .loss_stream = RandomStream(config.seed, kLossRows, step),
                 .probe_rows = config.probe_rows,
@@ -215,8 +207,7 @@ class Trainer {
   static std::vector<std::unique_ptr<TrainingStep>> make_shards(const Trainer& trainer) {
     std::vector<std::unique_ptr<TrainingStep>> shards;
     for (int first = 0; first < trainer.trained_.config.batch; first += trainer.shard_networks_)
-      shards.push_back(
-          std::make_unique<TrainingStep>(trainer.trained_, trainer.data_, trainer.cache_, trainer.stream_));
+      shards.push_back(std::make_unique<TrainingStep>(trainer.trained_, trainer.stream_));
     return shards;
   }
 
@@ -258,7 +249,7 @@ class Trainer {
               fail_training(
                   "editor training", "step ", step, ": ", name, " after pass ", pass + 1,
                   " is not finite for network `",
-                  cache_
+                  current_->cache
                       .networks()[static_cast<std::size_t>(
                           picks_[s * static_cast<std::size_t>(shard_networks_) + static_cast<std::size_t>(n)])]
                       ->name,
@@ -276,7 +267,8 @@ class Trainer {
   /// Measures the moving average and keeps it if it is the best so far.
   void validate_average() {
     optimiser_.swap_in_average();
-    score_ = validation_score();
+    score_ = 0.0;
+    for (const TrainingData& data : data_) score_ += validation_score(data) / static_cast<double>(data_.size());
     optimiser_.swap_back();
     if (!std::isfinite(score_))
       fail_training("editor training", "step ", done_,
@@ -288,14 +280,14 @@ class Trainer {
     }
   }
 
-  double validation_score() {
+  double validation_score(const TrainingData& data) {
     const EditorConfig& config = trained_.config;
     const std::size_t requirements = config.lambda.size();
     constexpr int kStrengths = 4;
-    const int total = static_cast<int>(cache_.networks().size());
+    const int total = static_cast<int>(data.cache.networks().size());
     double sum = 0.0, count = 0.0;
     for (int s = 0; s < kStrengths; ++s)
-      for (int first = train_count_; first < total; first += config.batch) {
+      for (int first = data.train_count; first < total; first += config.batch) {
         picks_.clear();
         lambda_.clear();
         for (int n = first; n < std::min(first + config.batch, total); ++n) {
@@ -307,11 +299,13 @@ class Trainer {
             lambda_.push_back(turn == kStrengths ? 0.0 : config.lambda[r].at_strength(strength));
           }
         }
-        run_shards({.picks = {},
+        run_shards({.data = &data.data,
+                    .cache = &data.cache,
+                    .picks = {},
                     .lambda = {},
                     .weight = {},
-                    .probe_sampler = &train_rows_,
-                    .loss_sampler = &validation_rows_,
+                    .probe_sampler = &data.train_rows,
+                    .loss_sampler = &data.validation_rows,
                     .probe_stream = RandomStream(config.seed, kFirstProbe),
                     .loss_stream = RandomStream(config.seed, kValidationRows),
                     .probe_rows = config.edit_probe_rows,
@@ -342,10 +336,16 @@ class Trainer {
     return sum / count;
   }
 
+  std::string dataset_fingerprints() const {
+    std::string all;
+    for (const EditorDataset& dataset : trained_.datasets) all += (all.empty() ? "" : " ") + dataset.fingerprint;
+    return all;
+  }
+
   /// What a checkpoint holds, with the optimiser's tensors in host memory.
   TrainingState state(const std::vector<std::pair<std::string, Tensor>>& tensors) const {
     return {.config = trained_.config.text,
-            .dataset = trained_.dataset_fingerprint,
+            .dataset = dataset_fingerprints(),
             .networks = fingerprint_,
             .step = done_,
             .best_step = best_step_,
@@ -376,13 +376,11 @@ class Trainer {
   int shard_networks_;
   TrainedEditor trained_;
   Arena fixed_;  // rows and indices that outlive every step
-  EditorData data_;
-  RowSampler train_rows_, validation_rows_;
-  int train_count_ = 0;
-  ProbeCache cache_;
+  std::deque<TrainingData> data_;
+  const TrainingData* current_ = nullptr;  // of the last step
   std::vector<std::unique_ptr<TrainingStep>> shards_;
   std::vector<const LossTerms*> terms_;
-  std::string fingerprint_ = fingerprint(cache_.networks());
+  std::string fingerprint_ = fingerprint(data_);
   EditorOptimiser optimiser_;
   LossHistory history_;
   std::vector<int> picks_;
@@ -393,19 +391,28 @@ class Trainer {
 
 }  // namespace
 
-TrainedEditor train_editor(const EditorConfig& config, const Population& population, const Dataset& dataset,
+TrainedEditor train_editor(const EditorConfig& config, std::span<const EditorSource> sources,
                            RequirementFactory factory, const EditorTrainOptions& options) {
-  if (population.dataset_fingerprint != dataset.fingerprint)
-    fail_input(dataset.source.string(), "expected the dataset the population was trained on, `",
-               population.dataset_name, "` (", population.dataset_fingerprint.substr(0, 12), "), got `", dataset.name,
-               "` (", dataset.fingerprint.substr(0, 12), ")");
-  TrainedEditor trained = Trainer(config, population, dataset, factory, options).run();
-  if (trained.provenance.at("steps") == config.steps) {
-    std::vector<const SubjectNetwork*> networks = networks_of_split(population, PopulationSplit::validation);
-    networks.resize(std::min(networks.size(), kCurveNetworks));
-    trained.kept = measure_kept(trained, dataset, networks);
+  for (const auto& [population, dataset] : sources)
+    if (population->dataset_fingerprint != dataset->fingerprint)
+      fail_input(dataset->source.string(), "expected the dataset the population was trained on, `",
+                 population->dataset_name, "` (", population->dataset_fingerprint.substr(0, 12), "), got `",
+                 dataset->name, "` (", dataset->fingerprint.substr(0, 12), ")");
+  TrainedEditor trained = Trainer(config, sources, factory, options).run();
+  if (trained.provenance.at("steps") == config.steps && !trained.transfers()) {
+    const auto& [population, dataset] = sources.front();
+    std::vector<const SubjectNetwork*> networks;
+    for (const int index : networks_of(*population, PopulationSplit::validation))
+      if (networks.size() < kCurveNetworks) networks.push_back(&population->networks[static_cast<std::size_t>(index)]);
+    trained.kept = measure_kept(trained, *dataset, networks);
   }
   return trained;
+}
+
+TrainedEditor train_editor(const EditorConfig& config, const Population& population, const Dataset& dataset,
+                           RequirementFactory factory, const EditorTrainOptions& options) {
+  const EditorSource source{&population, &dataset};
+  return train_editor(config, {&source, 1}, factory, options);
 }
 
 }  // namespace amend

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 
 #include "metanet/data/population.hpp"
@@ -24,9 +25,20 @@ struct EditorValidation {
   double score = 0.0;  // mean over networks of lambda^-balance times the objective (`scalarise`), as in training
 };
 
-/// Trains an editor on the train networks of `population` and the editor_train rows of `dataset`, measures it on its
-/// validation networks and validation rows, and returns the best moving average. Throws InputError when population and
-/// dataset do not belong together or a split is empty, Error when a loss is not finite: it names the step and the term.
+/// A population to learn from and the dataset of its networks.
+struct EditorSource {
+  const Population* population;
+  const Dataset* dataset;
+};
+
+/// Trains an editor on the train networks of populations and the editor_train rows of their datasets, a step on one of
+/// them, in turn; measures it on their validation networks and validation rows, the mean over the sources; and returns
+/// the best moving average. Throws InputError when population and dataset do not belong together, a split is empty or
+/// several are given to an editor that does not transfer, Error when a loss is not finite: it names the step and the
+/// term.
+TrainedEditor train_editor(const EditorConfig& config, std::span<const EditorSource> sources,
+                           RequirementFactory factory, const EditorTrainOptions& options);
+/// The same on one.
 TrainedEditor train_editor(const EditorConfig& config, const Population& population, const Dataset& dataset,
                            RequirementFactory factory, const EditorTrainOptions& options);
 

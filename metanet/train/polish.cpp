@@ -6,11 +6,11 @@
 
 namespace amend {
 
-FineTuning polishing(const TrainedEditor& trained, std::int64_t steps) {
+FineTuning polishing(const TrainedEditor& trained, const Dataset& dataset, std::int64_t steps) {
   FineTuning tuning{.steps = steps};
   for (const auto& requirement : trained.editor->requirements())
     if (requirement->reads_groups()) tuning.requirements.push_back(requirement);
-  if (!tuning.requirements.empty()) tuning.sensitive = trained.config.sensitive;
+  if (!tuning.requirements.empty()) tuning.sensitive = trained.sensitive_on(dataset);
   return tuning;
 }
 
@@ -26,8 +26,8 @@ void polish(std::span<EditResult> edits, std::span<const SubjectNetwork* const> 
     for (std::size_t r = 0; r < all.size(); ++r)
       if (all[r]->reads_groups()) on_groups.push_back(lambda[n * all.size() + r]);
   }
-  auto polished = fine_tune(networks, originals, dataset, dataset.editor_train, polishing(trained, steps), on_groups,
-                            trained.editor->device());
+  auto polished = fine_tune(networks, originals, dataset, dataset.editor_train, polishing(trained, dataset, steps),
+                            on_groups, trained.editor->device());
   for (std::size_t n = 0; n < edits.size(); ++n) edits[n].network = std::move(polished[n]);
 }
 

@@ -17,6 +17,6 @@ void polish(std::span<EditResult> edits, std::span<const SubjectNetwork* const> 
             std::span<const double> lambda, const TrainedEditor& trained, const Dataset& dataset, std::int64_t steps);
 
 /// How `polish` fine-tunes: everything but the lambdas.
-FineTuning polishing(const TrainedEditor& trained, std::int64_t steps);
+FineTuning polishing(const TrainedEditor& trained, const Dataset& dataset, std::int64_t steps);
 
 }  // namespace amend

@@ -22,7 +22,7 @@ ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector
     : networks_(std::move(networks)), gradients_(editor.reads_groups()) {
   constexpr std::size_t kBatch = 32;
   check(editor.dtype() == DType::float32, "probe_cache", "training runs in float32");
-  expect_fitting(networks_, editor.shape());
+  expect_fitting(networks_, data.input_feature.extent(0), editor.shape().outputs);
   edge_ = node_ = {0};
   for (const SubjectNetwork* network : networks_) {
     edge_.push_back(edge_.back() + network->weight_count());
@@ -32,7 +32,7 @@ ProbeCache::ProbeCache(const Editor& editor, const EditorData& data, std::vector
   edges_ = Tensor({gradients_ ? 3 : 2, edge_.back()}, DType::float32, device);
   nodes_ = Tensor({gradients_ ? 6 : 5, node_.back()}, DType::float32, device);
   if (editor.gates().features) {
-    features_ = editor.shape().features;
+    features_ = data.feature_offset.extent(0) - 1;
     saliencies_ = Tensor({2, static_cast<std::int64_t>(networks_.size()) * features_}, DType::float32, device);
   }
 

@@ -31,8 +31,8 @@ int size_at(const nlohmann::json& object, const char* key, const std::string& wh
 /// Compares the sizes in the description with the tensors, before memory of these sizes is asked for.
 void check_sizes(const EditorConfig& config, const SafetensorsFile& contents, const std::string& where) {
   const EditorShape& shape = config.shape;
-  if (shape.inputs < 1 || shape.outputs < 2 || shape.features < 1 || shape.features > shape.inputs ||
-      config.lambda.size() != shape.requirements.size())
+  if (shape.outputs < 2 || config.lambda.size() != shape.requirements.size() ||
+      (shape.input_embedding && (shape.inputs < 1 || shape.features < 1 || shape.features > shape.inputs)))
     fail_input(where, "its description contradicts itself");
   if (!shape.input_embedding) return;
   const SafetensorsTensor* const table = contents.find("node_entry");
@@ -52,6 +52,11 @@ void check_edits(const EditorShape& shape, const Requirements& requirements, con
                  "expected both or mask for `" + requirement->name() + "`, which needs gates, got `residual`");
 }
 
+bool has_attribute(const Dataset& dataset, const std::string& name) {
+  return std::any_of(dataset.sensitive.begin(), dataset.sensitive.end(),
+                     [&](const SensitiveAttribute& attribute) { return attribute.name == name; });
+}
+
 void check_attributes(const std::vector<std::string>& attributes, const Dataset& dataset, const std::string& where) {
   std::vector<std::string> known;
   for (const SensitiveAttribute& attribute : dataset.sensitive) known.push_back(attribute.name);
@@ -65,7 +70,54 @@ void check_attributes(const std::vector<std::string>& attributes, const Dataset&
   }
 }
 
+/// Whoever trains on several datasets may name attributes that only some of them have.
+void check_attributes_somewhere(const std::vector<std::string>& attributes, std::span<const Dataset* const> datasets,
+                                const std::string& where) {
+  for (const std::string& name : attributes) {
+    const auto has = [&](const Dataset* dataset) { return has_attribute(*dataset, name); };
+    if (std::none_of(datasets.begin(), datasets.end(), has))
+      fail_input(where, "none of the datasets has a sensitive attribute `", name, "`");
+    if (std::count(attributes.begin(), attributes.end(), name) > 1)
+      fail_input(where, "expected each attribute once, got `", name, "` again");
+  }
+}
+
+void expect_groups(const Dataset& dataset) {
+  if (dataset.sensitive.empty())
+    fail_input(dataset.source.string(), "fairness needs a sensitive attribute, `", dataset.name, "` has none");
+}
+
+nlohmann::json dataset_json(const EditorDataset& dataset) {
+  return {{"name", dataset.name}, {"source", dataset.source.string()}, {"fingerprint", dataset.fingerprint}};
+}
+
+EditorDataset parse_dataset(const nlohmann::json& json, const std::string& where) {
+  return {.name = at(json, "name", where).get<std::string>(),
+          .source = at(json, "source", where).get<std::string>(),
+          .fingerprint = at(json, "fingerprint", where).get<std::string>()};
+}
+
 }  // namespace
+
+std::vector<std::string> TrainedEditor::sensitive_on(const Dataset& dataset) const {
+  if (!transfers()) return config.sensitive;
+  std::vector<std::string> known;
+  for (const std::string& name : config.sensitive)
+    if (has_attribute(dataset, name)) known.push_back(name);
+  if (known.empty() && editor->reads_groups() && !dataset.sensitive.empty())
+    known.push_back(dataset.sensitive.front().name);
+  return known;
+}
+
+std::vector<std::string> TrainedEditor::groups_on(const Dataset& dataset) const {
+  return editor->reads_groups() ? sensitive_on(dataset) : std::vector<std::string>{};
+}
+
+std::string TrainedEditor::dataset_names() const {
+  std::string names;
+  for (const EditorDataset& dataset : datasets) names += (names.empty() ? "" : ", ") + dataset.name;
+  return names;
+}
 
 int TrainedEditor::requirement(const std::string& name, const std::string& where) const {
   const auto& names = config.shape.requirements;
@@ -77,32 +129,52 @@ int TrainedEditor::requirement(const std::string& name, const std::string& where
              "`? It was trained for: ", known);
 }
 
-TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, RequirementFactory factory, DType dtype,
-                          Device device) {
+TrainedEditor make_editor(const EditorConfig& config, std::span<const Dataset* const> datasets,
+                          RequirementFactory factory, DType dtype, Device device) {
+  check(!datasets.empty(), "make_editor", "expected a dataset");
+  const Dataset& first = *datasets.front();
+  const std::string where = config.file.string();
   TrainedEditor trained;
   trained.config = config;
-  const Requirements requirements = factory(config.shape.requirements, config.file.string() + ": requirements");
-  check_edits(config.shape, requirements, config.file.string());
+  const Requirements requirements = factory(config.shape.requirements, where + ": requirements");
+  check_edits(config.shape, requirements, where);
   for (std::size_t r = 0; r < requirements.size(); ++r)
     if (trained.config.lambda[r].high == 0.0)
       trained.config.lambda[r] = {requirements[r]->default_lambda_low(), requirements[r]->default_lambda_high()};
-  check_attributes(config.sensitive, dataset, config.file.string() + ": sensitive");
   EditorShape& shape = trained.config.shape;
-  shape.inputs = dataset.inputs;
-  shape.outputs = dataset.classes;
-  shape.features = static_cast<int>(dataset.features.size());
-  trained.editor = std::make_unique<Editor>(shape, config.gates, requirements, dtype, device, config.seed);
-  if (trained.editor->reads_groups() && trained.config.sensitive.empty()) {
-    if (dataset.sensitive.empty())
-      fail_input(dataset.source.string(), "fairness needs a sensitive attribute, `", dataset.name, "` has none");
-    trained.config.sensitive = {dataset.sensitive.front().name};
+  if (datasets.size() > 1) {
+    if (shape.input_embedding)
+      fail_input(where + ": editor.input_embedding", "expected false for ", datasets.size(),
+                 " populations, got true: a learned vector belongs to an input of one dataset");
+    for (const Dataset* dataset : datasets)
+      if (dataset->classes != first.classes)
+        fail_input(dataset->source.string(), "expected ", first.classes, " classes as in `", first.name, "`, got ",
+                   dataset->classes);
+    check_attributes_somewhere(config.sensitive, datasets, where + ": sensitive");
+  } else {
+    check_attributes(config.sensitive, first, where + ": sensitive");
   }
-  trained.dataset_name = dataset.name;
-  trained.dataset_source = dataset.source;
-  trained.dataset_fingerprint = dataset.fingerprint;
-  for (const Feature& feature : dataset.features) trained.feature_names.push_back(feature.name);
+  shape.outputs = first.classes;
+  if (shape.input_embedding) {
+    shape.inputs = first.inputs;
+    shape.features = static_cast<int>(first.features.size());
+    for (const Feature& feature : first.features) trained.feature_names.push_back(feature.name);
+  }
+  trained.editor = std::make_unique<Editor>(shape, config.gates, requirements, dtype, device, config.seed);
+  for (const Dataset* dataset : datasets) {
+    if (trained.editor->reads_groups()) expect_groups(*dataset);
+    trained.datasets.push_back({dataset->name, dataset->source, dataset->fingerprint});
+  }
+  if (datasets.size() == 1 && trained.editor->reads_groups() && trained.config.sensitive.empty())
+    trained.config.sensitive = {first.sensitive.front().name};
   trained.provenance = nlohmann::json::object();
   return trained;
+}
+
+TrainedEditor make_editor(const EditorConfig& config, const Dataset& dataset, RequirementFactory factory, DType dtype,
+                          Device device) {
+  const Dataset* const one = &dataset;
+  return make_editor(config, {&one, 1}, factory, dtype, device);
 }
 
 void save_editor(const TrainedEditor& trained, const std::filesystem::path& file) {
@@ -112,21 +184,22 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   for (const LambdaRange& range : trained.config.lambda) lambda.push_back({range.low, range.high});
   nlohmann::json kept = nlohmann::json::array();
   for (const KeptCurve& curve : trained.kept) kept.push_back(curve.kept);
-  const nlohmann::json description{{"format", kFormat},
-                                   {"version", kVersion},
-                                   {"dataset",
-                                    {{"name", trained.dataset_name},
-                                     {"source", trained.dataset_source.string()},
-                                     {"fingerprint", trained.dataset_fingerprint}}},
-                                   {"inputs", trained.config.shape.inputs},
-                                   {"outputs", trained.config.shape.outputs},
-                                   {"features", trained.feature_names},
-                                   {"lambda", lambda},
-                                   {"kept", kept},
-                                   {"sensitive", trained.config.sensitive},
-                                   {"config_file", trained.config.file.filename().string()},
-                                   {"config", trained.config.text},
-                                   {"provenance", trained.provenance}};
+  nlohmann::json description{{"format", kFormat},
+                             {"version", kVersion},
+                             {"outputs", trained.config.shape.outputs},
+                             {"lambda", lambda},
+                             {"kept", kept},
+                             {"sensitive", trained.config.sensitive},
+                             {"config_file", trained.config.file.filename().string()},
+                             {"config", trained.config.text},
+                             {"provenance", trained.provenance}};
+  if (trained.transfers()) {
+    for (const EditorDataset& dataset : trained.datasets) description["datasets"].push_back(dataset_json(dataset));
+  } else {
+    description["dataset"] = dataset_json(trained.datasets.front());
+    description["inputs"] = trained.config.shape.inputs;
+    description["features"] = trained.feature_names;
+  }
   SafetensorsFile contents;
   // A path may hold bytes that are no UTF-8.
   contents.metadata[kFormat] = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -144,13 +217,20 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
 
 void expect_dataset(const TrainedEditor& trained, const Dataset& dataset) {
   const std::string where = dataset.source.string();
-  if (dataset.fingerprint != trained.dataset_fingerprint)
-    fail_input(where, "expected the dataset the editor was trained for, `", trained.dataset_name, "` (fingerprint ",
-               trained.dataset_fingerprint.substr(0, 12), "), got `", dataset.name, "` (",
-               dataset.fingerprint.substr(0, 12), ")");
-  // The fingerprint tells datasets apart; what an editor file says of this one may still be wrong.
-  const std::string editor = "editor for `" + trained.dataset_name + "`";
   const EditorShape& shape = trained.config.shape;
+  if (trained.transfers()) {
+    if (dataset.classes != shape.outputs)
+      fail_input(where, "expected ", shape.outputs, " classes, as in what the editor was trained on (",
+                 trained.dataset_names(), "), got ", dataset.classes);
+    if (trained.editor->reads_groups()) expect_groups(dataset);
+    return;
+  }
+  const EditorDataset& own = trained.datasets.front();
+  if (dataset.fingerprint != own.fingerprint)
+    fail_input(where, "expected the dataset the editor was trained for, `", own.name, "` (fingerprint ",
+               own.fingerprint.substr(0, 12), "), got `", dataset.name, "` (", dataset.fingerprint.substr(0, 12), ")");
+  // The fingerprint tells datasets apart; what an editor file says of this one may still be wrong.
+  const std::string editor = "editor for `" + own.name + "`";
   if (shape.inputs != dataset.inputs || shape.outputs != dataset.classes)
     fail_input(editor, "it reads networks of ", shape.inputs, " inputs and ", shape.outputs, " outputs, but ", where,
                " has ", dataset.inputs, " inputs and ", dataset.classes, " classes");
@@ -163,7 +243,7 @@ void expect_dataset(const TrainedEditor& trained, const Dataset& dataset) {
 }
 
 TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory factory, Device device) {
-  const SafetensorsFile contents = load_safetensors(file);
+  SafetensorsFile contents = load_safetensors(file);
   const std::string where = file.string();
   const auto metadata = contents.metadata.find(kFormat);
   if (metadata == contents.metadata.end())
@@ -174,14 +254,18 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
     if (at(description, "version", where).get<int>() != kVersion)
       fail_input(where, "expected version ", kVersion, " of an editor file, got ", description.at("version").dump());
     trained.config = parse_editor_config(at(description, "config", where).get<std::string>(), where + ": config");
-    const auto& dataset = at(description, "dataset", where);
-    trained.dataset_name = at(dataset, "name", where).get<std::string>();
-    trained.dataset_source = at(dataset, "source", where).get<std::string>();
-    trained.dataset_fingerprint = at(dataset, "fingerprint", where).get<std::string>();
-    trained.feature_names = at(description, "features", where).get<std::vector<std::string>>();
-    trained.config.shape.inputs = size_at(description, "inputs", where);
+    // `dataset` alone: of an editor with an input embedding, or from before editors were trained on several.
+    if (trained.transfers() && description.contains("datasets"))
+      for (const auto& dataset : description.at("datasets")) trained.datasets.push_back(parse_dataset(dataset, where));
+    else
+      trained.datasets.push_back(parse_dataset(at(description, "dataset", where), where));
+    if (trained.datasets.empty()) fail_input(where, "its description names no dataset");
     trained.config.shape.outputs = size_at(description, "outputs", where);
-    trained.config.shape.features = static_cast<int>(trained.feature_names.size());
+    if (!trained.transfers()) {
+      trained.feature_names = at(description, "features", where).get<std::vector<std::string>>();
+      trained.config.shape.inputs = size_at(description, "inputs", where);
+      trained.config.shape.features = static_cast<int>(trained.feature_names.size());
+    }
     trained.config.sensitive = at(description, "sensitive", where).get<std::vector<std::string>>();
     trained.config.lambda.clear();
     for (const auto& range : at(description, "lambda", where))
@@ -208,9 +292,14 @@ TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory 
       if (!(value >= 0.0)) fail_input(where, "expected what is `kept` to be numbers of at least 0");
   trained.editor = std::make_unique<Editor>(shape, trained.config.gates, std::move(requirements), DType::float32,
                                             device, trained.config.seed);
-  if (trained.editor->reads_groups() && trained.config.sensitive.empty())
+  if (!trained.transfers() && trained.editor->reads_groups() && trained.config.sensitive.empty())
     fail_input(where, "its description contradicts itself: fairness without a sensitive attribute");
   ParameterSet& parameters = trained.editor->parameters();
+  if (trained.transfers() && shape.probe_features && !description.contains("datasets")) {
+    // From before editors read statistics: one that does not mind them.
+    const std::vector<float> zeros(static_cast<std::size_t>(shape.node_width * kInputStatistics), 0.0f);
+    contents.tensors.push_back(make_float_tensor(kStatisticsParameter, {shape.node_width, kInputStatistics}, zeros));
+  }
   if (contents.tensors.size() != parameters.entries().size())
     fail_input(where, "expected ", parameters.entries().size(), " tensors, got ", contents.tensors.size());
   std::map<std::string_view, const SafetensorsTensor*> by_name;

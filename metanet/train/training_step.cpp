@@ -33,10 +33,8 @@ constexpr std::size_t kDivergence = 0, kSlope = 1, kRequirement = 2;
 
 }  // namespace
 
-TrainingStep::TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache, Stream stream)
+TrainingStep::TrainingStep(const TrainedEditor& trained, Stream stream)
     : trained_(&trained),
-      data_(&data),
-      cache_(&cache),
       arena_(stream.device()),
       tape_(arena_, stream),
       inner_(arena_, stream),
@@ -115,13 +113,13 @@ TrainingStep::Plan TrainingStep::plan(const Batch& batch) {
   const EditorConfig& config = trained_->config;
   const Editor& editor = *trained_->editor;
   networks_.clear();
-  for (const int pick : batch.picks) networks_.push_back(cache_->networks()[static_cast<std::size_t>(pick)]);
+  for (const int pick : batch.picks) networks_.push_back(batch.cache->networks()[static_cast<std::size_t>(pick)]);
   graph_.assign(networks_);
   graph_.stage(arena_);
   Plan plan;
-  plan.inputs = make_inputs(graph_, editor, *data_, arena_);
+  plan.inputs = make_inputs(graph_, editor, *batch.data, arena_);
   encode_condition(plan.inputs, batch.lambda, config.lambda, arena_, editor.dtype());
-  plan.picks = cache_->stage(batch.picks, arena_);
+  plan.picks = batch.cache->stage(batch.picks, arena_);
   if (config.shape.passes > 1)
     plan.probe_rows =
         batch.probe_sampler->plan(arena_, batch.probe_rows, batch.probe_cell_rows, batch.probe_stream, editor.dtype());
@@ -153,8 +151,10 @@ GraphCache::Key TrainingStep::key(const Batch& batch) const {
   GraphCache::Key key = graph_.launch_key();
   key.insert(key.end(), {batch.training, batch.probe_rows, batch.probe_cell_rows, batch.rows, batch.cell_rows,
                          static_cast<std::int64_t>(batch.shard)});
-  for (const RowSampler* sampler : {batch.probe_sampler, batch.loss_sampler})
-    key.push_back(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(sampler)));
+  for (const void* memory :
+       {static_cast<const void*>(batch.data), static_cast<const void*>(batch.cache),
+        static_cast<const void*>(batch.probe_sampler), static_cast<const void*>(batch.loss_sampler)})
+    key.push_back(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(memory)));
   return key;
 }
 
@@ -209,7 +209,7 @@ void TrainingStep::compute(const Batch& batch, Plan& plan) {
   const Editor& editor = *trained_->editor;
   const Stream stream = tape_.stream();
   EditorInputs& inputs = plan.inputs;
-  cache_->gather(plan.picks, inputs, arena_, stream);
+  batch.cache->gather(plan.picks, inputs, arena_, stream);
   inputs.inner = &inner_;
   inputs.grad = grad_;
   RowBatch probe_rows;

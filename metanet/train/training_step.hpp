@@ -34,11 +34,13 @@ void loss_weights(std::span<const double> lambda, std::size_t requirements, doub
 /// arena; a steady-state step allocates nothing.
 class TrainingStep {
  public:
-  /// The arguments outlive this. `stream`: of the device that holds them all. There, between the draws and the
+  /// `trained` outlives this. `stream`: of the device that holds them all. There, between the draws and the
   /// gradient, nothing comes back to the host and nothing is waited for, and a step whose shapes repeat is a graph.
-  TrainingStep(const TrainedEditor& trained, const EditorData& data, const ProbeCache& cache, Stream stream = {});
+  explicit TrainingStep(const TrainedEditor& trained, Stream stream = {});
 
   struct Batch {
+    const EditorData* data;          // of the dataset that the batch is on: these and the samplers outlive the step
+    const ProbeCache* cache;         // of networks on it
     std::span<const int> picks;      // networks of the cache
     std::span<const double> lambda;  // (picks, requirements) row-major
     std::span<const double> weight;  // (picks): of each network's loss, over all shards adding up to 1
@@ -80,8 +82,6 @@ class TrainingStep {
                          const TensorView& original, Variable divergence, const TensorView& coefficient);
 
   const TrainedEditor* trained_;
-  const EditorData* data_;
-  const ProbeCache* cache_;
   Arena arena_;
   Tape tape_, inner_;
   Tensor grad_;

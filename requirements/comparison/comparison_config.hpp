@@ -36,7 +36,7 @@ struct ComparisonConfig {
   std::filesystem::path file;
   std::string title;
   std::filesystem::path population;
-  std::filesystem::path data;  // description; empty: the one of the editors
+  std::filesystem::path data;  // description; empty: the one of the editors, or of the population
   int networks = 0;            // most held-out networks; 0: all
   std::uint64_t seed = 1;
   std::vector<ComparisonTableConfig> tables;

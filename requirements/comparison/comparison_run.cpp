@@ -122,7 +122,8 @@ class Run {
       Networks all;
       for (const auto& [novel, networks] : held_out) all.insert(all.end(), networks.begin(), networks.end());
       ContenderData data{.dataset = &dataset_, .config = &config_, .device = device_};
-      data.sensitive = load_editor(config_.joint.combined.file, make_requirements, Device::cpu()).config.sensitive;
+      data.sensitive =
+          load_editor(config_.joint.combined.file, make_requirements, Device::cpu()).sensitive_on(dataset_);
       comparison.joint = compare_jointly(data, config_.joint, all);
     }
     return comparison;
@@ -133,7 +134,9 @@ class Run {
     const TrainedEditor first =
         load_editor(config_.tables.empty() ? config_.joint.combined.file : config_.tables.front().editors.front().file,
                     make_requirements, Device::cpu());
-    dataset_ = load_dataset(config_.data.empty() ? first.dataset_source : config_.data);
+    dataset_ = load_dataset(!config_.data.empty() ? config_.data
+                            : first.transfers()   ? population_.dataset_source
+                                                  : first.datasets.front().source);
     if (population_.dataset_fingerprint != dataset_.fingerprint)
       fail_input(config_.population.string(), "expected networks on `", dataset_.name,
                  "` as the editors edit, its own are on `", population_.dataset_name, "`");
@@ -155,7 +158,7 @@ class Run {
                        .choosing_rows = spread_rows(dataset_.validation, dataset_.inputs)};
     std::vector<EditorContender> editors;
     for (const ComparedEditor& editor : table_config.editors) editors.emplace_back(data, editor);
-    data.sensitive = editors.front().sensitive();
+    data.sensitive = editors.front().sensitive_on(dataset_);
     std::vector<Contender> contenders = make_contenders(data, editors);
 
     // Learning rates are chosen by divergence or accuracy: small validation splits have too few rows for gaps.

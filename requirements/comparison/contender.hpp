@@ -76,7 +76,10 @@ class EditorContender {
   bool has_budgets() const;
   double lambda(std::size_t setting) const;
   const std::string& title() const { return title_; }
-  const std::vector<std::string>& sensitive() const { return editor_->trained().config.sensitive; }
+  /// The attributes that it goes by on `dataset`.
+  std::vector<std::string> sensitive_on(const Dataset& dataset) const {
+    return editor_->trained().sensitive_on(dataset);
+  }
 
  private:
   std::string title_;

@@ -80,21 +80,19 @@ struct Stepper {
       : stream(device),
         trained(make_editor(config, dataset, make_requirements, DType::float32, device)),
         fixed(device),
-        data(make_editor_data(dataset, fixed, DType::float32, stream)),
-        sampler(dataset, dataset.editor_train, attributes(), stream),
+        data(make_editor_data(dataset, trained.groups_on(dataset), fixed, DType::float32, stream)),
+        sampler(dataset, dataset.editor_train, trained.groups_on(dataset), stream),
         cache(*trained.editor, data, pointers_to(population.networks),
               sampler.draw(fixed, 24, 6, RandomStream(1, 1), DType::float32, stream), stream),
-        step(trained, data, cache, stream) {
+        step(trained, stream) {
     trained.editor->randomise(5, 0.1);
     lambda = spread_lambda(trained, picks.size());
   }
 
-  std::vector<std::string> attributes() const {
-    return trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{};
-  }
-
   const LossTerms& run(std::uint32_t number) {
-    return step.run({.picks = picks,
+    return step.run({.data = &data,
+                     .cache = &cache,
+                     .picks = picks,
                      .lambda = lambda,
                      .weight = weight,
                      .probe_sampler = &sampler,

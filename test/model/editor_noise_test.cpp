@@ -26,7 +26,7 @@ Tensor edit(const TrainedEditor& trained, const Dataset& dataset, const std::vec
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   const GraphBatch graph(pointers);
-  const EditorData data = make_editor_data(dataset, arena, dtype);
+  const EditorData data = make_editor_data(dataset, {}, arena, dtype);
   EditorInputs inputs = make_inputs(graph, pointers, editor, data, arena);
   encode_condition(inputs, test::spread_lambda(trained, networks.size()), trained.config.lambda, arena, dtype);
   RowBatch rows = RowSampler(dataset, dataset.editor_train, {}).draw(arena, 64, 0, RandomStream(5, 1), dtype);

@@ -117,11 +117,10 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   const GraphBatch graph(pointers);
-  const EditorData data = make_editor_data(dataset, arena, dtype);
+  const EditorData data = make_editor_data(dataset, trained.groups_on(dataset), arena, dtype);
   EditorInputs inputs = make_inputs(graph, pointers, editor, data, arena);
   encode_condition(inputs, lambda, trained.config.lambda, arena, dtype);
-  const RowSampler sampler(dataset, dataset.editor_train,
-                           editor.reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
+  const RowSampler sampler(dataset, dataset.editor_train, trained.groups_on(dataset));
   RowBatch rows = sampler.draw(arena, 64, 16, RandomStream(5, options.probe_draw), dtype);
   add_deviations(rows, data.unique, arena, Stream{});
   const TensorView all_on = arena.tensor(inputs.lambda.shape, dtype);

@@ -230,20 +230,21 @@ TEST_CASE("a steady-state training step allocates nothing") {
   const TrainedEditor trained = test::small_editor(
       {.requirements = requirements, .messages = 2, .passes = passes, .more = more}, dataset, DType::float32);
   Arena fixed;
-  const EditorData data = make_editor_data(dataset, fixed, DType::float32);
-  const RowSampler sampler(dataset, dataset.editor_train,
-                           trained.editor->reads_groups() ? trained.config.sensitive : std::vector<std::string>{});
+  const EditorData data = make_editor_data(dataset, trained.groups_on(dataset), fixed, DType::float32);
+  const RowSampler sampler(dataset, dataset.editor_train, trained.groups_on(dataset));
   const auto networks = test::mixed_networks(6);
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   const ProbeCache cache(*trained.editor, data, pointers,
                          sampler.draw(fixed, 64, 16, RandomStream(1, 1), DType::float32));
-  TrainingStep step(trained, data, cache);
+  TrainingStep step(trained);
   const auto lambda = test::spread_lambda(trained, 4);
   const std::vector<double> weight = {0.1, 0.2, 0.3, 0.4};
   const std::vector<std::vector<int>> picks = {{0, 1, 2, 3}, {4, 5, 0, 3}, {2, 2, 1, 5}};
   const auto run = [&](std::uint32_t number) {
-    step.run({.picks = picks[number % 3],
+    step.run({.data = &data,
+              .cache = &cache,
+              .picks = picks[number % 3],
               .lambda = lambda,
               .weight = weight,
               .probe_sampler = &sampler,

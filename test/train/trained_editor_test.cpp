@@ -20,11 +20,12 @@ TEST_CASE("a saved editor edits to the same bits after loading") {
   const Dataset dataset = test::small_dataset();
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   const std::string switches = GENERATE("", ", probe_features: false, edits: mask");
+  const bool embedding = GENERATE(true, false);
   const test::TemporaryFolder folder;
   TrainedEditor trained = test::small_editor({.requirements = requirements,
                                               .messages = 2,
                                               .passes = 3,
-                                              .input_embedding = false,
+                                              .input_embedding = embedding,
                                               .gate = "hard_concrete",
                                               .editor = switches},
                                              dataset, DType::float32);
@@ -39,10 +40,12 @@ TEST_CASE("a saved editor edits to the same bits after loading") {
   CHECK(loaded.config.sensitive == trained.config.sensitive);
   CHECK(loaded.config.text == trained.config.text);
   CHECK(loaded.config.edit_probe_rows == trained.config.edit_probe_rows);
-  CHECK(loaded.dataset_name == "small");
-  CHECK(loaded.dataset_source == "small.yaml");
-  CHECK(loaded.dataset_fingerprint == trained.dataset_fingerprint);
-  CHECK(loaded.feature_names == std::vector<std::string>{"a", "b", "level", "c", "d"});
+  REQUIRE(loaded.datasets.size() == 1);
+  CHECK(loaded.datasets[0].name == "small");
+  CHECK(loaded.datasets[0].source == "small.yaml");
+  CHECK(loaded.datasets[0].fingerprint == dataset.fingerprint);
+  CHECK(loaded.feature_names ==
+        (embedding ? std::vector<std::string>{"a", "b", "level", "c", "d"} : std::vector<std::string>{}));
   CHECK(loaded.provenance == trained.provenance);
   REQUIRE(loaded.kept.size() == requirements.size());
   for (std::size_t r = 0; r < requirements.size(); ++r) CHECK(loaded.kept[r].kept == trained.kept[r].kept);
@@ -178,9 +181,9 @@ TEST_CASE("an editor whose dataset has a path that is not UTF-8 is saved") {
   const Dataset dataset = test::small_dataset();
   const test::TemporaryFolder folder;
   TrainedEditor trained = test::small_editor({.requirements = {"pruning"}}, dataset, DType::float32);
-  trained.dataset_source = "/data/\xff.yaml";
+  trained.datasets[0].source = "/data/\xff.yaml";
   save_editor(trained, folder / "editor.safetensors");
-  CHECK(load(folder / "editor.safetensors").dataset_source == "/data/\xEF\xBF\xBD.yaml");
+  CHECK(load(folder / "editor.safetensors").datasets[0].source == "/data/\xEF\xBF\xBD.yaml");
 }
 
 TEST_CASE("an editor says which requirements it knows") {

@@ -52,11 +52,11 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   Arena arena;
-  const EditorData data = make_editor_data(dataset, arena, DType::float32);
+  const EditorData data = make_editor_data(dataset, {}, arena, DType::float32);
   const RowSampler sampler(dataset, dataset.editor_train, {});
   const RowBatch probe_rows = sampler.draw(arena, 200, 0, RandomStream(1, 1), DType::float32);
   const ProbeCache cache(*trained.editor, data, pointers, probe_rows);
-  TrainingStep step(trained, data, cache);
+  TrainingStep step(trained);
 
   bool saw_open = false, saw_closed = false;
   for (int n = 0; n < 5; ++n) {
@@ -76,7 +76,9 @@ TEST_CASE("gates of features learn what closing or opening each of them really c
     const double lambda = std::sqrt(sorted[1] * sorted[2]), weight = 0.7;
 
     const RandomStream loss_stream(2, 3);
-    const LossTerms& terms = step.run({.picks = std::span(&n, 1),
+    const LossTerms& terms = step.run({.data = &data,
+                                       .cache = &cache,
+                                       .picks = std::span(&n, 1),
                                        .lambda = std::span(&lambda, 1),
                                        .weight = std::span(&weight, 1),
                                        .probe_sampler = &sampler,
