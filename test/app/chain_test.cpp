@@ -9,6 +9,7 @@
 #include "metanet/data/safetensors.hpp"
 #include "test/support/command_run.hpp"
 #include "test/support/data_files.hpp"
+#include "test/support/pytorch_file.hpp"
 
 using namespace amend;
 using namespace amend::test;
@@ -51,23 +52,6 @@ struct Chain {
     return chain;
   }
 };
-
-/// The first network of the population as PyTorch would save it.
-void write_model(const std::string& file, const SubjectNetwork& network) {
-  SafetensorsFile contents;
-  contents.metadata = {{"format", "pt"}, {"owner", "somebody"}};
-  for (int layer = 0; layer < network.layers(); ++layer) {
-    const std::int64_t in = network.widths[static_cast<std::size_t>(layer)];
-    const std::int64_t out = network.widths[static_cast<std::size_t>(layer) + 1];
-    const std::string name = "net." + std::to_string(2 * layer);
-    contents.tensors.push_back(
-        make_float_tensor(name + ".weight", {out, in},
-                          {network.weights.data() + network.weight_offset(layer), static_cast<std::size_t>(in * out)}));
-    contents.tensors.push_back(make_float_tensor(
-        name + ".bias", {out}, {network.biases.data() + network.bias_offset(layer), static_cast<std::size_t>(out)}));
-  }
-  save_safetensors(file, contents);
-}
 
 }  // namespace
 
@@ -193,7 +177,7 @@ TEST_CASE("a user's own model is edited and audited", "[cli][slow]") {
   const Chain& chain = Chain::get();
   const Population population = load_population(chain.path("pop"));
   const std::string model = chain.path("model.safetensors"), output = chain.path("smaller.safetensors");
-  write_model(model, population.networks.front());
+  write_pytorch_file(model, population.networks.front());
   const std::string editor = chain.path("editor.safetensors");
 
   const CommandRun no_activation =

@@ -171,6 +171,13 @@ void reorder_entries(TrainedEditor& trained, int first, const std::vector<int>& 
     std::copy_n(before.data() + order[k] * width, width, rows + static_cast<std::int64_t>(k) * width);
 }
 
+/// Column `column` of a weight matrix, set to zero: what it reads is not read.
+void blind(TrainedEditor& trained, const std::string& name, std::int64_t column) {
+  const TensorView weight = parameter(trained, name);
+  REQUIRE(weight);
+  for (std::int64_t row = 0; row < weight.extent(0); ++row) weight.as<double>()[row * weight.extent(1) + column] = 0.0;
+}
+
 TEST_CASE("relabelled inputs: equivariant together with their columns, and with their embedding") {
   const Dataset dataset = test::small_dataset();
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
@@ -203,6 +210,40 @@ TEST_CASE("relabelled inputs: equivariant together with their columns, and with 
   }
 }
 
+TEST_CASE("networks on a dataset that an editor never saw: relabelled features permute the edit and its gradient") {
+  const Dataset seen = test::small_dataset(), unseen = test::other_dataset();
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const auto features = GENERATE(std::vector<std::size_t>{1, 0, 2}, std::vector<std::size_t>{2, 1, 0});
+  const int messages = GENERATE(0, 2);
+  const bool read_statistics = GENERATE(true, false), move_columns = GENERATE(true, false);
+  CAPTURE(requirements, features, messages, read_statistics, move_columns);
+  TrainedEditor trained = test::small_editor(
+      {.requirements = requirements, .messages = messages, .passes = 3, .input_embedding = false}, seen,
+      DType::float64);
+  const auto networks = test::mixed_networks(4, 1, unseen.inputs);
+  const auto lambda = mild_lambda(trained, networks.size());
+  const auto with_statistics = test::run_editor(trained, unseen, networks, lambda);
+  if (!read_statistics)
+    for (std::int64_t column = 0; column < kInputStatistics; ++column) blind(trained, "input_statistics", column);
+  std::vector<LayerOrder> orders;
+  for (const SubjectNetwork& network : networks)
+    orders.push_back(with_layer(network, true, column_order(unseen, features)));
+  const auto before = test::run_editor(trained, unseen, networks, lambda, {.gradients = true});
+  const auto after = test::run_editor(trained, move_columns ? reorder_features(unseen, features) : unseen,
+                                      reorder(networks, orders), lambda, {.gradients = true});
+  REQUIRE(test::largest(test::values(before.weight)) > 0.0);
+  // What is read of the columns changes the edit.
+  CHECK((distance(test::values(before.weight), test::values(with_statistics.weight)) > 1e-5) != read_statistics);
+  const Difference difference = compare(networks, orders, before, after);
+  if (move_columns) {
+    CHECK(difference.edit <= test::tolerance("editor", DType::float64, 1.0));
+    CHECK(difference.gradient <= test::tolerance("editor", DType::float64, 1.0));
+    CHECK(difference.parameters <= test::tolerance("editor", DType::float64, 1.0));
+  } else {
+    CHECK(difference.edit > 1e-5);
+  }
+}
+
 /// One row for every (label, group of both attributes), and a label that is the other one when `swapped`: a cell's rows
 /// are then the same whatever its number.
 Dataset one_row_a_cell(bool swapped) {
@@ -226,13 +267,6 @@ Dataset one_row_a_cell(bool swapped) {
   return dataset;
 }
 
-/// Column `column` of a weight matrix, set to zero: what it reads is not read.
-void blind(TrainedEditor& trained, const std::string& name, std::int64_t column) {
-  const TensorView weight = parameter(trained, name);
-  REQUIRE(weight);
-  for (std::int64_t row = 0; row < weight.extent(0); ++row) weight.as<double>()[row * weight.extent(1) + column] = 0.0;
-}
-
 TEST_CASE("swapped classes: equivariant together with labels and embeddings, the sign of the margin apart") {
   // The one thing that tells class 1 from class 0 is the correlation of neurons with the margin z_1 - z_0, which
   // changes its sign; an editor that does not read it is symmetric. (`equal_opportunity` is about class 1 and is not.)
@@ -248,6 +282,8 @@ TEST_CASE("swapped classes: equivariant together with labels and embeddings, the
       DType::float64);
   trained.config.sensitive = {"group", "region"};
   if (!read_margin) {
+    // Nor the correlation of inputs with class 1.
+    if (!embedding) blind(trained, "input_statistics", 3);
     blind(trained, "node_embed.weight", 6);
     blind(trained, "refine.node_features.weight", 3);
     blind(trained, "refine.node_head.features.weight", 3);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <initializer_list>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -15,10 +14,9 @@ struct CommandRun {
   std::string out, err;
 };
 
-inline CommandRun amend_command(std::initializer_list<std::string> arguments) {
-  const std::vector<std::string> texts(arguments);
+inline CommandRun amend_command(const std::vector<std::string>& arguments) {
   std::vector<const char*> argv{"amend"};
-  for (const std::string& text : texts) argv.push_back(text.c_str());
+  for (const std::string& text : arguments) argv.push_back(text.c_str());
   std::ostringstream out, err;
   const int code = run(static_cast<int>(argv.size()), argv.data(), out, err);
   return {code, out.str(), err.str()};

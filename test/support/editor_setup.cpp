@@ -57,13 +57,38 @@ Dataset small_dataset(std::int64_t rows) {
   return dataset;
 }
 
-std::vector<SubjectNetwork> mixed_networks(int count, std::uint64_t seed) {
+Dataset other_dataset(std::int64_t rows) {
+  Dataset dataset = small_dataset(rows);
+  dataset.name = "other";
+  dataset.source = "other.yaml";
+  dataset.fingerprint = "fedcba9876543210";
+  dataset.features = {{.name = "level", .kind = ColumnKind::categorical, .first_input = 0, .input_count = 3},
+                      {.name = "b", .first_input = 3},
+                      {.name = "lower", .kind = ColumnKind::categorical, .first_input = 4, .input_count = 2}};
+  dataset.inputs = 6;
+  dataset.sensitive = {dataset.sensitive[1]};
+  for (Rows* split : {&dataset.subject_train, &dataset.editor_train, &dataset.validation, &dataset.audit}) {
+    std::vector<float> input;
+    for (std::int64_t r = 0; r < split->count; ++r) {
+      const float* row = split->input.data() + r * 7;
+      const float lower = row[5] < 0.0f ? 1.0f : 0.0f;
+      input.insert(input.end(), {row[2], row[3], row[4], row[1], lower, 1.0f - lower});
+    }
+    split->input = std::move(input);
+    split->sensitive.erase(split->sensitive.begin());
+  }
+  return dataset;
+}
+
+std::vector<SubjectNetwork> mixed_networks(int count, std::uint64_t seed, int inputs) {
   static const std::vector<std::vector<int>> shapes = {{7, 6, 2}, {7, 5, 4, 2}, {7, 9, 2}, {7, 3, 4, 3, 2}, {7, 2}};
   static const Activation activations[] = {Activation::relu, Activation::tanh, Activation::silu, Activation::sigmoid};
   std::vector<SubjectNetwork> networks;
-  for (int n = 0; n < count; ++n)
-    networks.push_back(random_network(shapes[static_cast<std::size_t>(n) % shapes.size()], activations[n % 4],
-                                      seed * 1000 + static_cast<std::uint64_t>(n)));
+  for (int n = 0; n < count; ++n) {
+    std::vector<int> widths = shapes[static_cast<std::size_t>(n) % shapes.size()];
+    widths.front() = inputs;
+    networks.push_back(random_network(widths, activations[n % 4], seed * 1000 + static_cast<std::uint64_t>(n)));
+  }
   return networks;
 }
 
@@ -72,7 +97,7 @@ Population small_population(const Dataset& dataset, int count) {
   population.dataset_name = dataset.name;
   population.dataset_source = dataset.source;
   population.dataset_fingerprint = dataset.fingerprint;
-  population.networks = mixed_networks(count, 7);
+  population.networks = mixed_networks(count, 7, dataset.inputs);
   for (int n = 0; n < count; ++n)
     population.split.push_back(n % 3 == 2 ? PopulationSplit::validation : PopulationSplit::train);
   population.attributes.resize(population.networks.size(), nlohmann::json::object());

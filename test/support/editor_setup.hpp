@@ -16,8 +16,12 @@ namespace amend::test {
 /// Sensitive attributes: `group` (two groups, known from d) and `region` (three).
 Dataset small_dataset(std::int64_t rows = 300);
 
-/// Networks of mixed shapes and activations for `small_dataset`.
-std::vector<SubjectNetwork> mixed_networks(int count, std::uint64_t seed = 1);
+/// Three features of the same people, six inputs: level, b, lower (two levels: whether c is below 0). The sensitive
+/// attribute is `region` alone.
+Dataset other_dataset(std::int64_t rows = 300);
+
+/// Networks of mixed shapes and activations, for `small_dataset` unless `inputs` is another number.
+std::vector<SubjectNetwork> mixed_networks(int count, std::uint64_t seed = 1, int inputs = 7);
 
 /// A population of `count` networks, a third of them for validation.
 Population small_population(const Dataset& dataset, int count);

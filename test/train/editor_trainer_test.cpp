@@ -99,6 +99,109 @@ TEST_CASE("an interrupted training ends in the same bits, and so does one with m
       same(train(config_of(test::kRequirementSets[3], 2, "  steps: 12\n  validations: 4\n  off: 0.5\n")), whole));
 }
 
+/// An editor of two populations on datasets that have nothing in common, or of those that are named.
+struct TwoDatasets {
+  Dataset small = test::small_dataset(), other = test::other_dataset();
+  Population on_small = test::small_population(small, 9), on_other = test::small_population(other, 6);
+  EditorSource a{&on_small, &small}, b{&on_other, &other};
+
+  static TrainedEditor train(const EditorConfig& config, const std::vector<EditorSource>& sources,
+                             const EditorTrainOptions& options = {}) {
+    return train_editor(config, sources, make_requirements, options);
+  }
+};
+
+EditorConfig transfer_config(const std::vector<std::string>& requirements, const std::string& more) {
+  return test::small_config({.requirements = requirements,
+                             .messages = 0,
+                             .passes = 2,
+                             .input_embedding = false,
+                             .more = "  batch: 6\n  rows: 64\n  cell_rows: 16\n  probe_rows: 48\n"
+                                     "  probe_cell_rows: 12\n  validation_rows: 64\n  warmup: 2\n" +
+                                     more});
+}
+
+TEST_CASE("a training on several populations takes them in turn") {
+  const TwoDatasets sets;
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  CAPTURE(requirements);
+  const EditorConfig config = transfer_config(requirements, "  steps: 6\n  validations: 2\n");
+  const auto parameters = [&](const std::vector<EditorSource>& sources) {
+    return test::values(TwoDatasets::train(config, sources).editor->parameters().value());
+  };
+  const auto both = parameters({sets.a, sets.b}), alone = parameters({sets.a});
+  CHECK(both != alone);
+  CHECK(both != parameters({sets.b, sets.a}));
+  CHECK(both != parameters({sets.b}));
+  // Twice the same is once; every other turn matters, and so does the third.
+  CHECK(parameters({sets.a, sets.a}) == alone);
+  CHECK(parameters({sets.a, sets.b, sets.a, sets.b}) == both);
+  CHECK(parameters({sets.a, sets.a, sets.b}) != both);
+
+  const TrainedEditor trained = TwoDatasets::train(config, {sets.a, sets.b});
+  CHECK(trained.provenance["networks"] == 10);
+  REQUIRE(trained.datasets.size() == 2);
+  CHECK(trained.datasets[1].name == "other");
+}
+
+TEST_CASE("the validation score of several populations is the mean of theirs") {
+  const TwoDatasets sets;
+  const auto score = [&](const std::vector<EditorSource>& sources) {
+    const EditorConfig config =
+        transfer_config({"pruning", "equalised_odds"}, "  steps: 2\n  validations: 1\n  learning_rate: 1e-12\n");
+    return TwoDatasets::train(config, sources).provenance["validation_score"].get<double>();
+  };
+  const double a = score({sets.a}), b = score({sets.b});
+  REQUIRE(std::abs(a - b) > 1e-3 * a);
+  CHECK(score({sets.a, sets.b}) == Approx((a + b) / 2).epsilon(1e-6));
+  CHECK(score({sets.a, sets.b, sets.b}) == Approx((a + 2 * b) / 3).epsilon(1e-6));
+}
+
+TEST_CASE("a training on several populations resumes to the same bits, on any number of threads", "[slow]") {
+  const TwoDatasets sets;
+  const EditorConfig config = transfer_config(test::kRequirementSets[3], "  steps: 12\n  validations: 4\n");
+  const test::TemporaryFolder folder;
+  const test::ThreadCount one(1);
+  const std::vector<EditorSource> sources{sets.a, sets.b};
+  const TrainedEditor whole = TwoDatasets::train(config, sources);
+  for (const std::int64_t stop : {std::int64_t{5}, std::int64_t{8}}) {
+    const std::filesystem::path checkpoint = folder / std::to_string(stop);
+    TwoDatasets::train(config, sources, {.checkpoint = checkpoint, .stop_after = stop});
+    for (const std::vector<EditorSource>& others : {std::vector{sets.b, sets.a}, std::vector{sets.a}})
+      CHECK(test::input_error([&] { TwoDatasets::train(config, others, {.checkpoint = checkpoint, .resume = true}); }) ==
+            checkpoint.string() + ": the checkpoint was written with other data");
+    CHECK(same(TwoDatasets::train(config, sources, {.checkpoint = checkpoint, .resume = true}), whole));
+  }
+  const test::ThreadCount two(2);
+  CHECK(same(TwoDatasets::train(config, sources), whole));
+}
+
+TEST_CASE("training refuses populations that do not go together") {
+  TwoDatasets sets;
+  const auto error = [&](const EditorConfig& config) {
+    return test::input_error([&] { TwoDatasets::train(config, {sets.a, sets.b}); });
+  };
+  const std::string steps = "  steps: 2\n";
+  CHECK(error(config_of({"pruning"}, 1, steps)) ==
+        "small.yaml: editor.input_embedding: expected false for 2 populations, got true: a learned vector belongs to an "
+        "input of one dataset");
+  EditorConfig config = transfer_config({"equalised_odds"}, steps);
+  config.sensitive = {"group", "age"};
+  CHECK(error(config) == "small.yaml: sensitive: none of the datasets has a sensitive attribute `age`");
+  config.sensitive = {"group", "group"};
+  CHECK(error(config) == "small.yaml: sensitive: expected each attribute once, got `group` again");
+  config.sensitive = {"group"};
+  CHECK(error(config).empty());
+  sets.on_other.networks[1] = test::random_network({7, 3, 2}, Activation::relu, 1);
+  CHECK_THAT(error(config), Catch::Contains("expected 6 inputs and 2 outputs, got 7 and 2"));
+  sets.other.sensitive.clear();
+  CHECK(error(config) == "other.yaml: fairness needs a sensitive attribute, `other` has none");
+  sets.other.classes = 3;
+  CHECK(error(config) == "other.yaml: expected 2 classes as in `small`, got 3");
+  sets.other.fingerprint = "another";
+  CHECK_THAT(error(config), Catch::StartsWith("other.yaml: expected the dataset the population was trained on"));
+}
+
 TEST_CASE("SIGINT ends a training after its step, and resuming ends in the same bits", "[slow]") {
   const EditorConfig config = config_of(test::kRequirementSets[0], 2, "  steps: 12\n  validations: 4\n");
   const test::TemporaryFolder folder;

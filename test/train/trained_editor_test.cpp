@@ -143,37 +143,150 @@ TEST_CASE("what is wrong with an editor file is said with its name") {
   CHECK_THAT(described([](nlohmann::json& d) { d = nlohmann::json::array(); }), Catch::Contains("expected the key"));
 }
 
+/// The file with its description, and perhaps tensors, changed.
+template <class Change>
+void rewrite(const std::filesystem::path& file, const SafetensorsFile& contents, Change change) {
+  SafetensorsFile other = contents;
+  nlohmann::json description = nlohmann::json::parse(other.metadata.at("amend.editor"));
+  change(description, other);
+  other.metadata["amend.editor"] = description.dump();
+  save_safetensors(file, other);
+}
+
+TEST_CASE("an editor without learned inputs edits networks on a dataset that it never saw") {
+  const Dataset seen = test::small_dataset(), unseen = test::other_dataset();
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const test::TemporaryFolder folder;
+  const std::filesystem::path file = folder / "editor.safetensors";
+  TrainedEditor trained = test::small_editor({.requirements = requirements, .passes = 3, .input_embedding = false},
+                                             seen, DType::float32);
+  save_editor(trained, file);
+  TrainedEditor loaded = load(file);
+  CHECK(loaded.transfers());
+  const auto networks = test::mixed_networks(5, 1, unseen.inputs);
+  const auto pointers = pointers_to(networks);
+  const auto lambda = test::spread_lambda(trained, networks.size());
+  const auto edited = BatchEditor(trained, unseen).edit(pointers, lambda),
+             after = BatchEditor(loaded, unseen).edit(pointers, lambda);
+  for (std::size_t n = 0; n < networks.size(); ++n) {
+    CHECK(edited[n].network.weights != networks[n].weights);
+    CHECK(edited[n].network.weights == after[n].network.weights);
+    CHECK(edited[n].network.biases == after[n].network.biases);
+    for (const std::string& feature : edited[n].features)
+      CHECK((feature == "level" || feature == "b" || feature == "lower"));
+  }
+  // A network on the dataset it was trained on has other inputs, and other datasets other classes.
+  const auto others = test::mixed_networks(5);
+  CHECK_THAT(test::input_error([&] { BatchEditor(trained, unseen).edit(pointers_to(others), lambda); }),
+             Catch::Contains("expected 6 inputs and 2 outputs, got 7 and 2"));
+  Dataset classes = unseen;
+  classes.classes = 3;
+  CHECK(test::input_error([&] { BatchEditor(trained, classes); }) ==
+        "other.yaml: expected 2 classes, as in what the editor was trained on (small), got 3");
+  Dataset without = unseen;
+  without.sensitive.clear();
+  const std::string problem = test::input_error([&] { BatchEditor(trained, without); });
+  CHECK(problem == (trained.editor->reads_groups() ? "other.yaml: fairness needs a sensitive attribute, `other` has none"
+                                                   : ""));
+}
+
+TEST_CASE("an editor that transfers goes by the attributes it knows, or by the first") {
+  const Dataset small = test::small_dataset(), other = test::other_dataset();
+  const auto names = [](std::initializer_list<std::string> list) { return std::vector<std::string>(list); };
+  TrainedEditor trained =
+      test::small_editor({.requirements = {"equalised_odds"}, .input_embedding = false}, small, DType::float32);
+  CHECK(trained.sensitive_on(small) == names({"group"}));
+  CHECK(trained.sensitive_on(other) == names({"region"}));
+  trained.config.sensitive = {"region", "age"};
+  CHECK(trained.sensitive_on(small) == names({"region"}));
+  CHECK(trained.sensitive_on(other) == names({"region"}));
+  trained.config.sensitive = {"region", "group"};
+  CHECK(trained.groups_on(small) == names({"region", "group"}));
+  trained.config.sensitive = {};
+  CHECK(trained.groups_on(small) == names({"group"}));
+  TrainedEditor pruning = test::small_editor({.requirements = {"pruning"}, .input_embedding = false}, small,
+                                             DType::float32);
+  CHECK(pruning.sensitive_on(small).empty());
+  pruning.config.sensitive = {"region"};
+  CHECK(pruning.sensitive_on(small) == names({"region"}));
+  CHECK(pruning.groups_on(small).empty());
+}
+
+TEST_CASE("an editor without learned inputs from before it read statistics edits as it did") {
+  const Dataset dataset = test::small_dataset();
+  const test::TemporaryFolder folder;
+  const std::filesystem::path file = folder / "editor.safetensors";
+  TrainedEditor trained =
+      test::small_editor({.requirements = {"data_minimisation"}, .input_embedding = false}, dataset, DType::float32);
+  save_editor(trained, file);
+  const SafetensorsFile contents = load_safetensors(file);
+  const auto remove_statistics = [](SafetensorsFile& f) {
+    std::erase_if(f.tensors, [](const SafetensorsTensor& tensor) { return tensor.name == "input_statistics"; });
+    REQUIRE(f.tensors.size() > 3);
+  };
+  rewrite(file, contents, [&](nlohmann::json& d, SafetensorsFile& f) {
+    remove_statistics(f);
+    d["dataset"] = d["datasets"][0];
+    d.erase("datasets");
+    d["inputs"] = 7;
+    d["features"] = {"a", "b", "level", "c", "d"};
+  });
+  TrainedEditor old = load(file);
+  REQUIRE(old.datasets.size() == 1);
+  CHECK(old.datasets[0].fingerprint == dataset.fingerprint);
+  const auto networks = test::mixed_networks(5);
+  const auto lambda = test::spread_lambda(trained, networks.size());
+  const auto edit = [&](TrainedEditor& editor) {
+    std::vector<float> weights;
+    for (const EditResult& result : BatchEditor(editor, dataset).edit(pointers_to(networks), lambda))
+      weights.insert(weights.end(), result.network.weights.begin(), result.network.weights.end());
+    return weights;
+  };
+  const auto with_statistics = edit(trained);
+  ParameterSet& parameters = trained.editor->parameters();
+  for (std::size_t p = 0; p < parameters.entries().size(); ++p)
+    if (parameters.entries()[p].name == "input_statistics")
+      parameters.edit([&](const TensorView& all) {
+        const TensorView view = parameters.view_of(all, static_cast<int>(p));
+        std::fill_n(view.as<float>(), view.count(), 0.0f);
+      });
+  CHECK(edit(old) == edit(trained));
+  CHECK(edit(old) != with_statistics);
+  // Today's file must have them, and a dataset.
+  rewrite(file, contents, [&](nlohmann::json&, SafetensorsFile& f) { remove_statistics(f); });
+  CHECK_THAT(test::input_error([&] { load(file); }), Catch::Contains("tensors, got"));
+  rewrite(file, contents, [](nlohmann::json& d, SafetensorsFile&) { d["datasets"] = nlohmann::json::array(); });
+  CHECK_THAT(test::input_error([&] { load(file); }), Catch::Contains("names no dataset"));
+  rewrite(file, contents, [](nlohmann::json& d, SafetensorsFile&) { d["datasets"][0].erase("name"); });
+  CHECK_THAT(test::input_error([&] { load(file); }), Catch::Contains("expected the key `name`"));
+  rewrite(file, contents, [](nlohmann::json& d, SafetensorsFile&) { d["outputs"] = 1; });
+  CHECK_THAT(test::input_error([&] { load(file); }), Catch::Contains("contradicts itself"));
+}
+
 TEST_CASE("an editor file that lies about its dataset is refused when the two meet") {
   const Dataset dataset = test::small_dataset();
   const test::TemporaryFolder folder;
   const std::filesystem::path file = folder / "editor.safetensors";
-  save_editor(
-      test::small_editor({.requirements = {"equalised_odds"}, .input_embedding = false}, dataset, DType::float32),
-      file);
+  save_editor(test::small_editor({.requirements = {"equalised_odds"}}, dataset, DType::float32), file);
   const SafetensorsFile contents = load_safetensors(file);
-  const auto error = [&](const char* key, const nlohmann::json& value) {
-    SafetensorsFile other = contents;
-    nlohmann::json description = nlohmann::json::parse(other.metadata.at("amend.editor"));
-    if (key[0] != '\0') description[key] = value;
-    other.metadata["amend.editor"] = description.dump();
-    save_safetensors(file, other);
+  const auto error = [&](const nlohmann::json& lies) {
+    rewrite(file, contents, [&](nlohmann::json& description, SafetensorsFile&) { description.update(lies); });
     return test::input_error([&] {
       TrainedEditor trained = load(file);
       BatchEditor(trained, dataset);
     });
   };
-  CHECK(error("", {}).empty());
+  CHECK(error(nlohmann::json::object()).empty());
   const std::string where = "editor for `small`: ";
-  CHECK(error("inputs", 9) == where +
-                                  "it reads networks of 9 inputs and 2 outputs, but small.yaml has 7 inputs and 2 "
-                                  "classes");
-  CHECK_THAT(error("outputs", 3), Catch::StartsWith(where) && Catch::Contains("3 outputs"));
-  CHECK_THAT(error("features", {"a", "b"}), Catch::StartsWith(where) && Catch::Contains("2 features"));
-  CHECK_THAT(error("features", {"a", "b", "level", "c", "e"}), Catch::Contains("5 features"));
-  CHECK(error("sensitive", {"grup"}) ==
+  // As many as the tensors say, together.
+  CHECK(error({{"inputs", 6}, {"outputs", 3}}) ==
+        where + "it reads networks of 6 inputs and 3 outputs, but small.yaml has 7 inputs and 2 classes");
+  CHECK_THAT(error({{"features", {"a", "b"}}}), Catch::StartsWith(where) && Catch::Contains("2 features"));
+  CHECK_THAT(error({{"features", {"a", "b", "level", "c", "e"}}}), Catch::Contains("5 features"));
+  CHECK(error({{"sensitive", {"grup"}}}) ==
         where + "sensitive: the dataset `small` has no sensitive attribute `grup`; did you mean `group`?");
-  CHECK_THAT(error("sensitive", {"group", "group"}), Catch::Contains("each attribute once"));
-  CHECK(error("sensitive", nlohmann::json::array()) ==
+  CHECK_THAT(error({{"sensitive", {"group", "group"}}}), Catch::Contains("each attribute once"));
+  CHECK(error({{"sensitive", nlohmann::json::array()}}) ==
         file.string() + ": its description contradicts itself: fairness without a sensitive attribute");
 }
 
