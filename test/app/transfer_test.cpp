@@ -69,9 +69,10 @@ struct Chain {
     write_bytes(folder / "shop.csv", shop_table());
     write_bytes(folder / "shop.yaml", kUnseen);
     for (const auto& [data, out] : {std::pair{"first", "firsts"}, {"second", "seconds"}, {"shop", "shops"}}) {
-      write_bytes(folder / "population.yaml", "dataset: " + std::string(data) +
-                                                  ".yaml\nnetworks: 9\nsplit: {train: 0.4, validation: 0.3, test: 0.3}\n"
-                                                  "widths: [8, 6-4]\nepochs: [4, 6]\nmin_steps: 60\n");
+      write_bytes(folder / "population.yaml",
+                  "dataset: " + std::string(data) +
+                      ".yaml\nnetworks: 9\nsplit: {train: 0.4, validation: 0.3, test: 0.3}\n"
+                      "widths: [8, 6-4]\nepochs: [4, 6]\nmin_steps: 60\n");
       const CommandRun run = amend_command({"population", "train", path("population.yaml"), "--out", path(out)});
       INFO(run.err);
       REQUIRE(run.code == kSuccess);
@@ -95,8 +96,9 @@ struct Chain {
     return amend_command(arguments);
   }
   CommandRun edit(const std::string& input, const std::string& out, const std::vector<std::string>& more) const {
-    std::vector<std::string> arguments{"edit",        path(input), "--editor", path("both.safetensors"),
-                                       "--condition", "pruning=0.7,equalised_odds=0.5", "--out", path(out)};
+    std::vector<std::string> arguments{
+        "edit",  path(input), "--editor", path("both.safetensors"), "--condition", "pruning=0.7,equalised_odds=0.5",
+        "--out", path(out)};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return amend_command(arguments);
   }
@@ -129,7 +131,8 @@ TEST_CASE("an editor is trained on two populations and described", "[cli][slow]"
 
 TEST_CASE("an interrupted training on two populations continues from the command line", "[cli][slow]") {
   const Chain& chain = Chain::get();
-  REQUIRE(chain.train("editor.yaml", {"firsts", "seconds"}, "again.safetensors", {"--stop-after", "7"}).code == kSuccess);
+  REQUIRE(chain.train("editor.yaml", {"firsts", "seconds"}, "again.safetensors", {"--stop-after", "7"}).code ==
+          kSuccess);
   CHECK_FALSE(std::filesystem::exists(chain.path("again.safetensors")));
   REQUIRE(chain.train("editor.yaml", {"firsts", "seconds"}, "again.safetensors", {"--resume"}).code == kSuccess);
   CHECK(read_bytes(chain.path("again.safetensors")) == read_bytes(chain.path("both.safetensors")));

@@ -217,9 +217,9 @@ TEST_CASE("networks on a dataset that an editor never saw: relabelled features p
   const int messages = GENERATE(0, 2);
   const bool read_statistics = GENERATE(true, false), move_columns = GENERATE(true, false);
   CAPTURE(requirements, features, messages, read_statistics, move_columns);
-  TrainedEditor trained = test::small_editor(
-      {.requirements = requirements, .messages = messages, .passes = 3, .input_embedding = false}, seen,
-      DType::float64);
+  TrainedEditor trained =
+      test::small_editor({.requirements = requirements, .messages = messages, .passes = 3, .input_embedding = false},
+                         seen, DType::float64);
   const auto networks = test::mixed_networks(4, 1, unseen.inputs);
   const auto lambda = mild_lambda(trained, networks.size());
   const auto with_statistics = test::run_editor(trained, unseen, networks, lambda);

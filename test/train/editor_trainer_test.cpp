@@ -168,8 +168,9 @@ TEST_CASE("a training on several populations resumes to the same bits, on any nu
     const std::filesystem::path checkpoint = folder / std::to_string(stop);
     TwoDatasets::train(config, sources, {.checkpoint = checkpoint, .stop_after = stop});
     for (const std::vector<EditorSource>& others : {std::vector{sets.b, sets.a}, std::vector{sets.a}})
-      CHECK(test::input_error([&] { TwoDatasets::train(config, others, {.checkpoint = checkpoint, .resume = true}); }) ==
-            checkpoint.string() + ": the checkpoint was written with other data");
+      CHECK(test::input_error([&] {
+              TwoDatasets::train(config, others, {.checkpoint = checkpoint, .resume = true});
+            }) == checkpoint.string() + ": the checkpoint was written with other data");
     CHECK(same(TwoDatasets::train(config, sources, {.checkpoint = checkpoint, .resume = true}), whole));
   }
   const test::ThreadCount two(2);
@@ -182,9 +183,10 @@ TEST_CASE("training refuses populations that do not go together") {
     return test::input_error([&] { TwoDatasets::train(config, {sets.a, sets.b}); });
   };
   const std::string steps = "  steps: 2\n";
-  CHECK(error(config_of({"pruning"}, 1, steps)) ==
-        "small.yaml: editor.input_embedding: expected false for 2 populations, got true: a learned vector belongs to an "
-        "input of one dataset");
+  CHECK(
+      error(config_of({"pruning"}, 1, steps)) ==
+      "small.yaml: editor.input_embedding: expected false for 2 populations, got true: a learned vector belongs to an "
+      "input of one dataset");
   EditorConfig config = transfer_config({"equalised_odds"}, steps);
   config.sensitive = {"group", "age"};
   CHECK(error(config) == "small.yaml: sensitive: none of the datasets has a sensitive attribute `age`");

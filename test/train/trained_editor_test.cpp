@@ -158,8 +158,8 @@ TEST_CASE("an editor without learned inputs edits networks on a dataset that it 
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   const test::TemporaryFolder folder;
   const std::filesystem::path file = folder / "editor.safetensors";
-  TrainedEditor trained = test::small_editor({.requirements = requirements, .passes = 3, .input_embedding = false},
-                                             seen, DType::float32);
+  TrainedEditor trained =
+      test::small_editor({.requirements = requirements, .passes = 3, .input_embedding = false}, seen, DType::float32);
   save_editor(trained, file);
   TrainedEditor loaded = load(file);
   CHECK(loaded.transfers());
@@ -186,8 +186,8 @@ TEST_CASE("an editor without learned inputs edits networks on a dataset that it 
   Dataset without = unseen;
   without.sensitive.clear();
   const std::string problem = test::input_error([&] { BatchEditor(trained, without); });
-  CHECK(problem == (trained.editor->reads_groups() ? "other.yaml: fairness needs a sensitive attribute, `other` has none"
-                                                   : ""));
+  CHECK(problem ==
+        (trained.editor->reads_groups() ? "other.yaml: fairness needs a sensitive attribute, `other` has none" : ""));
 }
 
 TEST_CASE("an editor that transfers goes by the attributes it knows, or by the first") {
@@ -204,8 +204,8 @@ TEST_CASE("an editor that transfers goes by the attributes it knows, or by the f
   CHECK(trained.groups_on(small) == names({"region", "group"}));
   trained.config.sensitive = {};
   CHECK(trained.groups_on(small) == names({"group"}));
-  TrainedEditor pruning = test::small_editor({.requirements = {"pruning"}, .input_embedding = false}, small,
-                                             DType::float32);
+  TrainedEditor pruning =
+      test::small_editor({.requirements = {"pruning"}, .input_embedding = false}, small, DType::float32);
   CHECK(pruning.sensitive_on(small).empty());
   pruning.config.sensitive = {"region"};
   CHECK(pruning.sensitive_on(small) == names({"region"}));
