@@ -125,14 +125,19 @@ TEST_CASE("a training on several populations takes them in turn") {
   const TwoDatasets sets;
   const auto requirements = GENERATE(from_range(test::kRequirementSets));
   CAPTURE(requirements);
-  const EditorConfig config = transfer_config(requirements, "  steps: 6\n  validations: 2\n");
-  const auto parameters = [&](const std::vector<EditorSource>& sources) {
-    return test::values(TwoDatasets::train(config, sources).editor->parameters().value());
+  const EditorConfig config = transfer_config(requirements, "  steps: 6\n  validations: 2\n"),
+                     two_steps = transfer_config(requirements, "  steps: 2\n  validations: 1\n");
+  const auto after = [&](const EditorConfig& steps, const std::vector<EditorSource>& sources) {
+    return test::values(TwoDatasets::train(steps, sources).editor->parameters().value());
   };
+  const auto parameters = [&](const std::vector<EditorSource>& sources) { return after(config, sources); };
   const auto both = parameters({sets.a, sets.b}), alone = parameters({sets.a});
   CHECK(both != alone);
   CHECK(both != parameters({sets.b, sets.a}));
   CHECK(both != parameters({sets.b}));
+  // The second step is on the second, and is the last one.
+  CHECK(after(two_steps, {sets.a, sets.b}) != after(two_steps, {sets.a}));
+  CHECK(after(two_steps, {sets.a, sets.b}) == after(two_steps, {sets.a, sets.b, sets.a}));
   // Twice the same is once; every other turn matters, and so does the third.
   CHECK(parameters({sets.a, sets.a}) == alone);
   CHECK(parameters({sets.a, sets.b, sets.a, sets.b}) == both);
