@@ -46,7 +46,7 @@ nlohmann::ordered_json count(const Options& options) {
   const Population& population = reader.outline();
   TrainedEditor trained = load_editor(options.editor, make_requirements, Device::cpu());
   const Dataset dataset =
-      load_dataset(options.data.empty() ? trained.dataset_source : std::filesystem::path(options.data));
+      load_dataset(options.data.empty() ? trained.datasets.front().source : std::filesystem::path(options.data));
   const BatchEditor editor(trained, dataset);
   const EditorConfig& config = trained.config;
   const int groups = editor.probe_rows().groups;
