@@ -44,7 +44,7 @@ struct Options {
   ModelDescription model;
   std::string precision;
   int batch = 64;
-  std::int64_t polish = 0;
+  std::int64_t polish = 0, probe_rows = 0;
   bool force = false, json = false;
   ComputeOptions compute;
 };
@@ -58,10 +58,15 @@ struct Work {
 
   /// The record of the edit that goes with every edited network.
   nlohmann::json record(const Options& options) const {
-    return {{"editor", options.editor},           {"editor_sha256", checksum},
-            {"condition", condition.strengths()}, {"lambda", condition.lambdas()},
-            {"budget", condition.budgets()},      {"precision", to_string(editor.editor->shape().precision)},
-            {"polish_steps", options.polish},     {"version", version()}};
+    return {{"editor", options.editor},
+            {"editor_sha256", checksum},
+            {"condition", condition.strengths()},
+            {"lambda", condition.lambdas()},
+            {"budget", condition.budgets()},
+            {"precision", to_string(editor.editor->shape().precision)},
+            {"probe_rows", editor.config.edit_probe_rows},
+            {"polish_steps", options.polish},
+            {"version", version()}};
   }
 };
 
@@ -214,6 +219,7 @@ int edit(const Options& options, const Session& session) {
 
   Work work{.editor = load_editor(options.editor, make_requirements, options.compute.parsed())};
   if (!options.precision.empty()) work.editor.editor->set_precision(parse_precision(options.precision));
+  if (options.probe_rows > 0) work.editor.probe_with(options.probe_rows);
   work.condition = parse_condition(work.editor, options.condition, options.lambda, options.budget);
   for (const std::string& warning : work.condition.warnings) session.say(warning);
   work.dataset = load_edit_dataset(options, kind, work.editor);
@@ -260,6 +266,10 @@ void add_edit_command(CLI::App& app, Session& session) {
       .add_option("--polish", options->polish,
                   "Steps of fine-tuning after the edit, its zeros fixed: towards the original's predictions (0)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000}));
+  command
+      .add_option("--probe-rows", options->probe_rows,
+                  "Rows that networks are probed on; default: the editor's own (1000). Fewer: faster, less good")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}));
   command
       .add_option("--precision", options->precision,
                   "Of the products in message layers: float32, tf32 or bf16; default: the editor's own")

@@ -1,6 +1,7 @@
 #include "metanet/train/trained_editor.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 
@@ -117,6 +118,14 @@ std::string TrainedEditor::dataset_names() const {
   std::string names;
   for (const EditorDataset& dataset : datasets) names += (names.empty() ? "" : ", ") + dataset.name;
   return names;
+}
+
+void TrainedEditor::probe_with(std::int64_t rows) {
+  check(rows > 0, "probe_with", "expected at least one row");
+  const double share = static_cast<double>(rows) / static_cast<double>(config.edit_probe_rows);
+  config.edit_probe_cell_rows =
+      std::max<std::int64_t>(1, std::llround(share * static_cast<double>(config.edit_probe_cell_rows)));
+  config.edit_probe_rows = rows;
 }
 
 int TrainedEditor::requirement(const std::string& name, const std::string& where) const {

@@ -32,6 +32,10 @@ struct TrainedEditor {
   std::vector<KeptCurve> kept;             // per requirement; none when it transfers, and in files of before
   nlohmann::json provenance;               // an object: population, steps, best validation score, version
 
+  /// From now on edits probe networks on `rows` random rows, and on as many times more or fewer of every (label,
+  /// group): fewer make edits faster and less good. For batch editors that are made afterwards.
+  void probe_with(std::int64_t rows);
+
   /// Index of a requirement by name. Throws InputError that begins with `where` and lists what the editor knows.
   int requirement(const std::string& name, const std::string& where) const;
 

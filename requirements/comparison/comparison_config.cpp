@@ -20,13 +20,15 @@ ComparisonTableConfig read_table(const Config& all, const std::string& requireme
     all.fail_at(requirement,
                 "there is no comparison for it; did you mean `" + nearest_name(requirement, comparable) + "`?");
   const Config config = all.child(requirement);
-  config.allow_only({"editors", "strengths", "budgets", "baselines"});
-  ComparisonTableConfig table{.requirement = requirement, .editors = {}, .budgets = {}, .baselines = {}};
+  config.allow_only({"editors", "probe_rows", "strengths", "budgets", "baselines"});
+  ComparisonTableConfig table{
+      .requirement = requirement, .editors = {}, .probe_rows = {}, .budgets = {}, .baselines = {}};
   const Config editors = config.child("editors");
   for (const std::string& title : editors.keys())
     table.editors.push_back({title, under(folder, editors.require<std::string>(title))});
   if (table.editors.empty())
     config.fail_at("editors", "expected at least one, for example `{editor: pruning.safetensors}`");
+  table.probe_rows = config.list<std::int64_t>("probe_rows", {}, between(1, 1e6));
   table.strengths = config.get("strengths", table.strengths, between(2, 100));
   const bool shares = requirement == "pruning";
   table.budgets = config.list<double>("budgets", {}, shares ? between(0.0, 1.0) : between(0.0, 1e6));

@@ -13,15 +13,17 @@ namespace amend {
 struct ComparedEditor {
   std::string title;
   std::filesystem::path file;
+  std::int64_t probe_rows = 0;  // of its edits; 0: as it was trained
 };
 
 /// What is compared for one requirement.
 struct ComparisonTableConfig {
   std::string requirement;
-  std::vector<ComparedEditor> editors;  // the first is the one that baselines are held against
-  int strengths = 12;                   // settings of editors, and of methods that are set by a lambda
-  std::vector<double> budgets;          // of methods that are told what to keep: shares, or numbers of features
-  std::vector<std::string> baselines;   // names, see `baseline_names`; empty: all for the requirement
+  std::vector<ComparedEditor> editors;   // the first is the one that baselines are held against
+  std::vector<std::int64_t> probe_rows;  // the first editor once more with probes of so many rows
+  int strengths = 12;                    // settings of editors, and of methods that are set by a lambda
+  std::vector<double> budgets;           // of methods that are told what to keep: shares, or numbers of features
+  std::vector<std::string> baselines;    // names, see `baseline_names`; empty: all for the requirement
 };
 
 /// Several requirements at once: one editor for all of them against one editor each, applied in sequence.

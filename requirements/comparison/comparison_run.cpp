@@ -158,6 +158,11 @@ class Run {
                        .choosing_rows = spread_rows(dataset_.validation, dataset_.inputs)};
     std::vector<EditorContender> editors;
     for (const ComparedEditor& editor : table_config.editors) editors.emplace_back(data, editor);
+    for (const std::int64_t rows : table_config.probe_rows) {
+      const ComparedEditor& first = table_config.editors.front();
+      editors.emplace_back(data,
+                           ComparedEditor{fmt::format("{}, probes of {} rows", first.title, rows), first.file, rows});
+    }
     data.sensitive = editors.front().sensitive_on(dataset_);
     std::vector<Contender> contenders = make_contenders(data, editors);
 

@@ -76,7 +76,7 @@ EditorContender::EditorContender(const ContenderData& data, const ComparedEditor
       strengths_(data.table->strengths),
       requirement_(0),
       budgets_(budgets_of(data)),
-      editor_(std::make_unique<LoadedEditor>(editor.file, *data.dataset, data.device)) {
+      editor_(std::make_unique<LoadedEditor>(editor.file, *data.dataset, data.device, editor.probe_rows)) {
   requirement_ =
       static_cast<std::size_t>(editor_->trained().requirement(data.table->requirement, editor.file.string()));
 }

@@ -11,10 +11,17 @@ namespace {
 
 constexpr std::size_t kEditBatch = 64;
 
+TrainedEditor load_with_probes(const std::filesystem::path& file, Device device, std::int64_t rows) {
+  TrainedEditor trained = load_editor(file, make_requirements, device);
+  if (rows > 0) trained.probe_with(rows);
+  return trained;
+}
+
 }  // namespace
 
-LoadedEditor::LoadedEditor(const std::filesystem::path& file, const Dataset& dataset, Device device)
-    : trained_(load_editor(file, make_requirements, device)), editor_(trained_, dataset) {}
+LoadedEditor::LoadedEditor(const std::filesystem::path& file, const Dataset& dataset, Device device,
+                           std::int64_t probe_rows)
+    : trained_(load_with_probes(file, device, probe_rows)), editor_(trained_, dataset) {}
 
 std::vector<SubjectNetwork> LoadedEditor::edit(std::span<const SubjectNetwork* const> networks,
                                                std::span<const double> lambda) {

@@ -12,8 +12,9 @@ namespace amend {
 /// An editor of a file, ready for its dataset. It stays where it is: the batch editor refers to the trained one.
 class LoadedEditor {
  public:
-  /// Throws InputError when the file holds no editor, or one for another dataset.
-  LoadedEditor(const std::filesystem::path& file, const Dataset& dataset, Device device);
+  /// probe_rows: of every edit; 0: as it was trained. Throws InputError when the file holds no editor, or one for
+  /// another dataset.
+  LoadedEditor(const std::filesystem::path& file, const Dataset& dataset, Device device, std::int64_t probe_rows = 0);
   LoadedEditor(const LoadedEditor&) = delete;
   LoadedEditor& operator=(const LoadedEditor&) = delete;
 

@@ -32,7 +32,7 @@ constexpr char kCompare[] = R"(title: Tiny <networks>
 population: pop
 networks: 4
 requirements:
-  pruning: {editors: {editor: editor.safetensors, same editor: editor.safetensors}, strengths: 3, budgets: [0.5, 0.1]}
+  pruning: {editors: {editor: editor.safetensors, same editor: editor.safetensors}, probe_rows: [10], strengths: 3, budgets: [0.5, 0.1]}
   data_minimisation: {editors: {editor: editor.safetensors}, strengths: 3, budgets: [6, 2]}
   equalised_odds: {editors: {editor: editor.safetensors}, strengths: 3}
 fine_tuning: {epochs: [0.2, 0.5], rows: 32, learning_rates: [0.000000001, 0.01], tuning_networks: 2}
@@ -112,6 +112,9 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
   CHECK(method_of(pruning, "editor_2")["divergence_volume"]["network"] ==
         method_of(pruning, "editor")["divergence_volume"]["network"]);
   CHECK(method_of(pruning, "editor_2")["divergence_volume"]["editor_wins"] == 0.0);
+  CHECK(method_of(pruning, "editor_3")["title"] == "editor, probes of 10 rows");
+  CHECK(method_of(pruning, "editor_3")["points"][1]["divergence"] !=
+        method_of(pruning, "editor")["points"][1]["divergence"]);
   for (const Json& kept : method_of(json["tables"][2], "mean_ablation_fold")["points"][1]["requirement"])
     CHECK(kept.get<double>() <= 2.0);
   // An editor that is told keeps as much as the baselines, and what is polished starts there.
@@ -189,6 +192,18 @@ TEST_CASE("methods are compared on held-out networks", "[cli][slow]") {
     CHECK(network["features"].size() <= 3);
   }
   CHECK(load_population(path("told")).attributes[0]["edit"]["budget"]["data_minimisation"] == 3.0);
+  // Probed on fewer rows: another edit, and on record.
+  const auto probed = [&](const std::string& out, const std::string& rows) {
+    return amend_command({"edit", path("pop"), "--editor", path("editor.safetensors"), "--condition",
+                          "pruning=0.9,equalised_odds=0.5", "--split", "test", "--out", path(out), "--probe-rows",
+                          rows});
+  };
+  REQUIRE(probed("few", "50").code == kSuccess);
+  REQUIRE(probed("as trained", "100").code == kSuccess);
+  CHECK(load_population(path("few")).networks[0].weights != before.networks[0].weights);
+  CHECK(load_population(path("as trained")).networks[0].weights == before.networks[0].weights);
+  CHECK(load_population(path("few")).attributes[0]["edit"]["probe_rows"] == 50);
+  CHECK(probed("none", "0").code == kUserError);
   CHECK(amend_command({"edit", path("pop"), "--editor", path("editor.safetensors"), "--budget", "equalised_odds=0.1",
                        "--out", path("never")})
             .code == kUserError);
