@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "bench/cost.hpp"
@@ -24,10 +27,13 @@ struct Options {
 };
 
 /// What the runs of a population cost together; a run that left snapshots is counted once, at its end.
-double population_operations(const Population& population) {
+double population_operations(const Population& population, const std::string& folder) {
   std::map<std::string, double> of_run;
   for (std::size_t n = 0; n < population.networks.size(); ++n) {
-    const nlohmann::json& training = population.attributes[n].at("training");
+    const nlohmann::json training = population.attributes[n].value("training", nlohmann::json::object());
+    if (!training.contains("steps") || !training.contains("batch_size"))
+      fail_input(folder, "network `", population.networks[n].name,
+                 "`: expected `training` with `steps` and `batch_size`, as `amend population train` records them");
     const double steps = training.at("steps").get<double>() * training.value("trained", 1.0);
     const Cost step = population_step_cost(batch_size(population.networks[n].widths, 1), training.at("batch_size"));
     double& total = of_run[population.networks[n].run];
@@ -47,6 +53,9 @@ nlohmann::ordered_json count(const Options& options) {
   TrainedEditor trained = load_editor(options.editor, make_requirements, Device::cpu());
   const Dataset dataset =
       load_dataset(options.data.empty() ? trained.datasets.front().source : std::filesystem::path(options.data));
+  if (population.dataset_fingerprint != dataset.fingerprint)
+    fail_input(options.population, "expected networks on `", dataset.name, "`, as the editor edits, got networks on `",
+               population.dataset_name, "`");
   const BatchEditor editor(trained, dataset);
   const EditorConfig& config = trained.config;
   const int groups = editor.probe_rows().groups;
@@ -84,9 +93,10 @@ nlohmann::ordered_json count(const Options& options) {
   };
   const EditGates gates = trained.editor->gates();
   const double edits = gates.weights || gates.neurons || gates.features ? 2 : 1;  // to a budget, where there are any
-  const double made = population_operations(population) + training, polish = static_cast<double>(options.polish) * step,
+  const double trained_population = population_operations(population, options.population),
+               made = trained_population + training, polish = static_cast<double>(options.polish) * step,
                saved = epochs(options.fine_tuning) - edits * edit - polish;
-  return {{"population", population_operations(population)},
+  return {{"population", trained_population},
           {"editor", training},
           {"edit", edit},
           {"edits", edits},

@@ -86,11 +86,11 @@ AMEND_HOST_DEVICE inline T from_ordered_key(std::uint64_t key) {
 template <class T>
 AMEND_HOST_DEVICE inline T budget_cut(T last, T first) {
   constexpr T kMargin = T(1);  // where there is nothing on the other side
-  const bool any_open =
-      last<std::numeric_limits<T>::infinity(), any_closed = first> - std::numeric_limits<T>::infinity();
-  if (!any_open && !any_closed) return T(0);
-  if (!any_open) return first + kMargin;
-  if (!any_closed) return last - kMargin;
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  const bool none_open = last == kInfinity, none_closed = first == -kInfinity;
+  if (none_open && none_closed) return T(0);
+  if (none_open) return first + kMargin;
+  if (none_closed) return last - kMargin;
   const T middle = T(0.5) * last + T(0.5) * first;
   return middle < last ? middle : first;
 }

@@ -1,11 +1,10 @@
-// Logits moved to a budget, a network a task. Bytes an element: 12, and 8 for the copy that the cut is found in.
-// Operations: a selection, linear in the number of logits.
+// Logits moved to a budget, a network a task. The cut is found in a copy that lies where the result will. Bytes an
+// element: 20. Operations: a selection, linear in the number of logits.
 #include "kernels/gate_budget.hpp"
 
 #include <algorithm>
 #include <functional>
 #include <limits>
-#include <vector>
 
 #include "kernels/cpu/tile.hpp"
 #include "kernels/gate_math.hpp"
@@ -26,20 +25,17 @@ void shift(const GateBudget& a) {
       std::copy(logit + begin, logit + end, shifted + begin);
       return;
     }
-    std::vector<T> descending;
-    descending.reserve(static_cast<std::size_t>(end - begin));
+    T* const copy = shifted + begin;
+    T* copied = copy;
     for (std::int64_t i = begin; i < end; ++i)
-      if (!counted || counted[i] != T(0)) descending.push_back(logit[i]);
-    const auto at = [&](std::int64_t rank) {  // after the call all that come before are at least as large
-      std::nth_element(descending.begin(), descending.begin() + rank, descending.end(), std::greater<>());
-      return descending[static_cast<std::size_t>(rank)];
-    };
-    const auto count = static_cast<std::int64_t>(descending.size());
+      if (!counted || counted[i] != T(0)) *copied++ = logit[i];
     T last = std::numeric_limits<T>::infinity(), first = -std::numeric_limits<T>::infinity();
-    if (budget < count) first = at(budget);
-    if (budget > 0 && count > 0)
-      last = budget < count ? *std::min_element(descending.begin(), descending.begin() + budget)
-                            : *std::min_element(descending.begin(), descending.end());
+    T* const kept = copy + std::min<std::int64_t>(budget, copied - copy);
+    if (kept < copied) {
+      std::nth_element(copy, kept, copied, std::greater<>());  // all before are at least as large
+      first = *kept;
+    }
+    if (kept > copy) last = *std::min_element(copy, kept);
     const T cut = budget_cut(last, first);
     for (std::int64_t i = begin; i < end; ++i) shifted[i] = counted && counted[i] == T(0) ? T(-1) : logit[i] - cut;
   });
