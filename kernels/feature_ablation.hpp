@@ -19,6 +19,7 @@ struct FeatureAblation {
   TensorView weight;         // (edges)
   TensorView bias;           // (nodes)
   TensorView x;              // (rows, inputs)
+  std::uint64_t x_id = 0;    // see SubjectForward
   TensorView logits;         // (networks, rows, classes): what predictions are compared with
   TensorView deviation;      // (inputs, n), n in 1 .. rows
   TensorView feature_gate;   // (networks, features), optional: all open; with it the next two

@@ -13,6 +13,7 @@ struct Probe {
   BlockTable table;
   TensorView weight;            // (edges)
   TensorView x;                 // (rows, inputs)
+  std::uint64_t x_id = 0;       // see SubjectForward
   TensorView activation;        // (hidden_count, rows), from subject_forward over all rows of x
   TensorView slope;             // (hidden_count, rows)
   TensorView logits;            // (networks, rows, classes), classes >= 2

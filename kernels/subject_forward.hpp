@@ -12,14 +12,16 @@ enum class SubjectActivation : std::int32_t { relu, tanh, silu, sigmoid };
 /// `(hidden_offset of b + hidden nodes of its earlier layers) * rows` of `activation` and `slope`.
 struct SubjectForward {
   BlockTable table;
-  TensorView weight;      // (edges)
-  TensorView bias;        // (nodes), entries of input nodes are not read
-  TensorView x;           // (data_rows, inputs)
-  TensorView row_index;   // (networks, rows) int32, optional: network b reads rows row_index[b, :] of x; without it
-                          // every network reads all of x and rows = data_rows
-  TensorView activation;  // (hidden_count, rows), optional
-  TensorView slope;       // (hidden_count, rows), optional: derivative of the activation
-  TensorView logits;      // (networks, rows, classes)
+  TensorView weight;       // (edges)
+  TensorView bias;         // (nodes), entries of input nodes are not read
+  TensorView x;            // (data_rows, inputs)
+  std::uint64_t x_id = 0;  // 0, or a number of x as it is: another one as soon as an element differs. The CPU kernels
+                           // keep what they find out about x from call to call, and believe it
+  TensorView row_index;    // (networks, rows) int32, optional: network b reads rows row_index[b, :] of x; without it
+                           // every network reads all of x and rows = data_rows
+  TensorView activation;   // (hidden_count, rows), optional
+  TensorView slope;        // (hidden_count, rows), optional: derivative of the activation
+  TensorView logits;       // (networks, rows, classes)
 };
 AMEND_DECLARE_KERNEL(subject_forward, SubjectForward)
 

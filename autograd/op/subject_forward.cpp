@@ -24,7 +24,8 @@ struct SubjectForwardNode final : TapeNode {
 }  // namespace
 
 SubjectPass subject_forward(Tape& tape, const kernels::BlockTable& table, Variable weight, Variable bias,
-                            const TensorView& x, const TensorView& row_index, bool keep_activation) {
+                            const TensorView& x, const TensorView& row_index, bool keep_activation,
+                            std::uint64_t x_id) {
   const bool needs_grad = weight.needs_grad() || bias.needs_grad();
   const std::int64_t rows = row_index ? row_index.extent(1) : x.extent(0);
   const std::int64_t classes = table.outputs;
@@ -38,6 +39,7 @@ SubjectPass subject_forward(Tape& tape, const kernels::BlockTable& table, Variab
                                      .weight = weight.value(),
                                      .bias = bias.value(),
                                      .x = x,
+                                     .x_id = x_id,
                                      .row_index = row_index,
                                      .activation = pass.activation,
                                      .slope = pass.slope,

@@ -14,8 +14,9 @@ struct SubjectPass {
 
 /// B different networks over one data batch. weight (edges), bias (nodes), x (data_rows, inputs), row_index
 /// (networks, rows) int32 or absent. With `keep_activation` activation and slope are stored even when no gradient
-/// needs them.
+/// needs them. x_id: see kernels::SubjectForward.
 SubjectPass subject_forward(Tape& tape, const kernels::BlockTable& table, Variable weight, Variable bias,
-                            const TensorView& x, const TensorView& row_index = {}, bool keep_activation = false);
+                            const TensorView& x, const TensorView& row_index = {}, bool keep_activation = false,
+                            std::uint64_t x_id = 0);
 
 }  // namespace amend::op

@@ -1,10 +1,11 @@
 // pre_1 = x W_1^T + b_1 once; for every feature f: pre_1 - deviation_f W_1f^T, or, closed, pre_1 + residual_f V_1f^T
 // with V = closed_weight, residual_f = deviation_f - beta_f deviation; the other layers; the row's divergence from the
 // logits. Bytes: 4 rows (2 inputs + classes) a network; layers of a row tile stay in the cache. Operations per network
-// and row: 2 (edges of the first block) twice over, 2 (edges of the others) + 30 classes for every feature, 2 inputs
-// for every input of a closed one.
+// and row: 2 (edges of the first block) twice over, the first time without the zeros of x, 2 (edges of the others) + 30
+// classes for every feature, 2 inputs for every input of a closed one.
 #include "kernels/feature_ablation.hpp"
 
+#include "kernels/cpu/first_layer.hpp"
 #include "kernels/cpu/row_divergence.hpp"
 #include "kernels/cpu/subject_activation.hpp"
 #include "kernels/cpu/subject_tile.hpp"
@@ -44,57 +45,66 @@ void validate(const FeatureAblation& a) {
           " has columns ", offset[f], " .. ", offset[f + 1], " of ", inputs);
 }
 
-/// A row tile of one network. What enters the first activation is made feature by feature, and stacked: the other
-/// layers see (features * rows) rows at once.
+/// A row tile of one network. Layers are (neurons, rows) matrices: vectors are full however few neurons a layer has,
+/// and all of one feature's stay in the first-level cache. Behind the first, a layer begins with a row of ones and its
+/// weights with a column of biases, so that a sum has the terms of subject_forward in its order: nothing changed is 0.
 template <class T>
 class Ablation {
  public:
-  Ablation(const FeatureAblation& a, const Network& network, std::int64_t first, std::int64_t rows)
+  Ablation(const FeatureAblation& a, const FirstLayerInput<T>& input, const Network& network, std::int64_t first,
+           std::int64_t rows)
       : a_(a),
+        input_(input),
         network_(network),
         block_(a.table.block + network.first_block),
         index_(&network - a.table.network),
         first_(first),
         rows_(rows),
         count_(a.deviation.extent(1)),
-        inputs_(a.x.extent(1)),
-        features_(a.feature_offset.count() - 1) {}
+        inputs_(a.x.extent(1)) {}
 
   /// sum[f] = sum over the tile's rows of the divergence with feature f changed.
   void run(T* sum) const {
-    const std::int64_t classes = network_.outputs, size = rows_ * block_[0].rows, stacked = features_ * rows_;
+    const std::int64_t classes = network_.outputs, size = block_[0].rows * rows_, widest = widest_layer(a_.table),
+                       features = a_.feature_offset.count() - 1;
     const T* logits = a_.logits.as<T>() + (index_ * a_.x.extent(0) + first_) * classes;
-    const T* gate = a_.feature_gate ? a_.feature_gate.as<T>() + index_ * features_ : nullptr;
-    T *pre = scratch<T>(1, size), *y = scratch<T>(2, stacked * widest_layer(a_.table));
-    product(0, rows_, a_.x.as<T>() + first_ * inputs_, pre);
-    for (std::int64_t f = 0; f < features_; ++f) {
-      std::copy_n(pre, size, y + f * size);
+    const T* gate = a_.feature_gate ? a_.feature_gate.as<T>() + index_ * features : nullptr;
+    const T *pre = first_pre(), *weights = biased_weights();
+    T *layers = scratch<T>(2, 2 * (1 + widest) * rows_), *other = layers + (1 + widest) * rows_,
+      *changed = scratch<T>(3, rows_ * classes), *divergence = scratch<T>(4, rows_ + 2 * classes);
+    std::fill_n(layers, rows_, T(1));
+    std::fill_n(other, rows_, T(1));
+    for (std::int64_t f = 0; f < features; ++f) {
+      std::copy_n(pre, size, layers + rows_);
       if (gate && !(gate[f] > T(0.5)))
-        restore(f, y + f * size);
+        restore(f, layers + rows_);
       else
-        take_away(f, y + f * size);
-    }
-    const T* changed = finish(y, stacked);
-    T* divergence = scratch<T>(4, rows_ + 2 * classes);
-    for (std::int64_t f = 0; f < features_; ++f) {
-      row_divergence(logits, changed + f * rows_ * classes, rows_, classes, divergence + rows_, divergence);
+        take_away(f, layers + rows_);
+      const T* z = finish(weights, layers, other);
+      for (std::int64_t r = 0; r < rows_; ++r)
+        for (std::int64_t c = 0; c < classes; ++c) changed[r * classes + c] = z[c * rows_ + r];
+      row_divergence(logits, changed, rows_, classes, divergence + rows_, divergence);
       sum[f] = sum_of(divergence, rows_);
     }
   }
 
  private:
-  /// y (rows, out) = source W_l^T + b_l
-  void product(std::int64_t l, std::int64_t rows, const T* source, T* y) const {
-    const std::int64_t in = block_[l].cols, out = block_[l].rows;
-    affine(rows, out, in, source, a_.weight.as<T>() + block_[l].edge_offset, a_.bias.as<T>() + block_[l].target_offset,
-           y);
+  /// What enters the first activation, (neurons, rows).
+  const T* first_pre() const {
+    const std::int64_t out = block_[0].rows;
+    T *rows = scratch<T>(5, rows_ * out), *pre = scratch<T>(1, out * rows_);
+    first_layer(input_.tile(index_, first_, rows_, out), rows_, out, inputs_, a_.weight.as<T>() + block_[0].edge_offset,
+                a_.bias.as<T>() + block_[0].target_offset, rows);
+    for (std::int64_t i = 0; i < out; ++i)
+      for (std::int64_t r = 0; r < rows_; ++r) pre[i * rows_ + r] = rows[r * out + i];
+    return pre;
   }
 
-  /// y (rows, out) += scale * (values of the feature's inputs, (columns, rows), ld apart) weight_f^T
+  /// y (out, rows) += scale * weight_f (values of the feature's inputs, (columns, rows), ld apart)
   void add_inputs(std::int64_t f, const TensorView& weight, T scale, const T* values, std::int64_t ld, T* y) const {
     const std::int32_t* offset = a_.feature_offset.as<std::int32_t>();
-    gemm(Trans::yes, Trans::yes, rows_, block_[0].rows, offset[f + 1] - offset[f], scale, values, ld,
-         weight.as<T>() + block_[0].edge_offset + offset[f], inputs_, T(1), y, block_[0].rows);
+    gemm(Trans::no, Trans::no, block_[0].rows, rows_, offset[f + 1] - offset[f], scale,
+         weight.as<T>() + block_[0].edge_offset + offset[f], inputs_, values, ld, T(1), y, rows_);
   }
 
   void take_away(std::int64_t f, T* y) const {
@@ -114,33 +124,51 @@ class Ablation {
     add_inputs(f, a_.closed_weight, T(1), residual, rows_, y);
   }
 
-  /// The logits for what enters the first activation; y is overwritten.
-  const T* finish(T* y, std::int64_t rows) const {
-    T* other = scratch<T>(3, rows * widest_layer(a_.table));
+  /// Of the layers behind the first one after the other, (neurons, 1 + neurons below): the biases, then the weights.
+  const T* biased_weights() const {
+    std::int64_t count = 0;
+    for (std::int32_t l = 1; l < network_.block_count; ++l) count += block_[l].rows * (1 + block_[l].cols);
+    T *weights = scratch<T>(6, count), *to = weights;
     for (std::int32_t l = 1; l < network_.block_count; ++l) {
-      activate<T>(network_.activation, rows * block_[l].cols, y, nullptr);
-      product(l, rows, y, other);
+      const T *bias = a_.bias.as<T>() + block_[l].target_offset, *from = a_.weight.as<T>() + block_[l].edge_offset;
+      for (std::int32_t i = 0; i < block_[l].rows; ++i, from += block_[l].cols) {
+        *to++ = bias[i];
+        to = std::copy_n(from, block_[l].cols, to);
+      }
+    }
+    return weights;
+  }
+
+  /// The logits (classes, rows) for what enters the first activation, below the ones of y.
+  const T* finish(const T* weights, T* y, T* other) const {
+    for (std::int32_t l = 1; l < network_.block_count; ++l) {
+      const std::int64_t in = block_[l].cols, out = block_[l].rows;
+      activate<T>(network_.activation, in * rows_, y + rows_, nullptr);
+      gemm(Trans::no, Trans::no, out, rows_, 1 + in, T(1), weights, 1 + in, y, rows_, T(0), other + rows_, rows_);
+      weights += out * (1 + in);
       std::swap(y, other);
     }
-    return y;
+    return y + rows_;
   }
 
   const FeatureAblation& a_;
+  const FirstLayerInput<T>& input_;
   const Network& network_;
   const Block* block_;
-  std::int64_t index_, first_, rows_, count_, inputs_, features_;
+  std::int64_t index_, first_, rows_, count_, inputs_;
 };
 
 template <class T>
 void run(const FeatureAblation& a) {
-  // Rows of a task: all features of a tile fit the second-level cache together.
+  // Rows of a task: the layers of a feature fit the first-level cache together, the deviations the second.
   constexpr std::int64_t kRows = 64;
   const std::int64_t features = a.feature_offset.count() - 1, count = a.deviation.extent(1),
                      tiles = (count + kRows - 1) / kRows, values = a.table.network_count * features;
   T* partial = scratch<T>(0, tiles * values);
+  const auto input = first_layer_input<T>(a.x, a.x_id, {});
   parallel_for(a.table.network_count * tiles, [&](std::int64_t task) {
     const std::int64_t b = task / tiles, t = task % tiles;
-    Ablation<T>(a, a.table.network[b], t * kRows, std::min(kRows, count - t * kRows))
+    Ablation<T>(a, input, a.table.network[b], t * kRows, std::min(kRows, count - t * kRows))
         .run(partial + t * values + b * features);
   });
   T* result = a.divergence.as<T>();

@@ -1,7 +1,8 @@
 // sum_c p_c (d log p_c / d v)^2 = |S^T dz / dv|^2 with S S^T = diag(p) - p p^T: the columns of S, "seeds", are carried
 // back like gradients of the logits. Two classes: one seed, sqrt(p_0 p_1) (-1, 1). More: seed c is sqrt(p_c) (e_c - p).
 // With G = sum over seeds of delta^2, (rows, neurons): fisher = G^T (a - mu)^2 / rows, fisher_bias = column means of G.
-// The squares of the centred input are formed once for all networks.
+// The squares of the centred input are formed once for all networks; where most of x is zero, as columns of a category
+// are, without the zeros: x = 0 has mu^2, which every row of such a column gets, and the others what they differ by.
 // Bytes: 4 rows (inputs + 4 hidden) per network, 4 edges per row tile of kSubjectRows rows for partial sums; the shared
 // input stays in the cache. Operations per network and seed: 2 rows edges for the error signal and, for the saliency, 2
 // rows edges of the first block; 2 rows edges for the products of squares; gradients as subject_backward, for each
@@ -199,20 +200,22 @@ class TileFisher {
       const T* g = signal(l);
       if (sums_.fisher_bias) column_sums(g, count_, out, sums_.fisher_bias + block_[l].target_offset);
       if (!sums_.fisher) continue;
-      const T* squares = input_.squares + first_ * in;
-      if (l > 0) {
-        T* own = scratch<T>(kSquares, kSubjectRows * widest_layer(a_.table));
-        const T* source = activations.source(l);
-        const T* mean = node_mean_ + block_[l].source_offset;
-        for (std::int64_t r = 0; r < count_; ++r)
-          for (std::int64_t j = 0; j < in; ++j) {
-            const T centred = source[r * in + j] - mean[j];
-            own[r * in + j] = centred * centred;
-          }
-        squares = own;
+      T* sum = sums_.fisher + block_[l].edge_offset;
+      if (l == 0) {
+        first_layer_gradient(input_.squares->tile(0, first_, count_), input_.base, count_, out, in, g, sum);
+        for (std::int64_t i = 0; i < out * in; ++i)  // rounding may have taken more away than there was
+          sum[i] = sum[i] < T(0) ? T(0) : sum[i];
+        continue;
       }
-      gemm(Trans::yes, Trans::no, out, in, count_, T(1), g, out, squares, in, T(0),
-           sums_.fisher + block_[l].edge_offset, in);
+      T* squares = scratch<T>(kSquares, kSubjectRows * widest_layer(a_.table));
+      const T* source = activations.source(l);
+      const T* mean = node_mean_ + block_[l].source_offset;
+      for (std::int64_t r = 0; r < count_; ++r)
+        for (std::int64_t j = 0; j < in; ++j) {
+          const T centred = source[r * in + j] - mean[j];
+          squares[r * in + j] = centred * centred;
+        }
+      gemm(Trans::yes, Trans::no, out, in, count_, T(1), g, out, squares, in, T(0), sum, in);
     }
     if (sums_.fisher_bias) std::fill_n(sums_.fisher_bias + network_.node_offset, network_.inputs, T(0));
   }
@@ -249,11 +252,12 @@ template <class T>
 void gradients(const Probe& a) {
   const BlockTable& table = a.table;
   const std::int64_t objectives = a.grad_logits.extent(0), rows = a.x.extent(0), classes = a.logits.extent(2);
-  const std::int64_t tiles = subject_tiles(rows), widest = widest_layer(table), inputs = a.x.extent(1);
+  const std::int64_t tiles = subject_tiles(rows), widest = widest_layer(table);
   const std::int64_t edges = objectives * table.edge_count, nodes = objectives * table.node_count;
   const T* grad_logits = a.grad_logits.as<T>();
   T* partial = a.gradient ? scratch<T>(kGradient, tiles * edges) : nullptr;
   T* partial_bias = a.gradient_bias ? scratch<T>(kGradientBias, tiles * nodes) : nullptr;
+  const auto input = first_layer_input<T>(a.x, a.x_id, {});
   for_subject_tiles(table, rows, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
     const std::int64_t b = &network - table.network;
     const Block* block = table.block + network.first_block;
@@ -263,16 +267,19 @@ void gradients(const Probe& a) {
       T* tile = partial ? partial + t * edges + o * table.edge_count : nullptr;
       T* tile_bias = partial_bias ? partial_bias + t * nodes + o * table.node_count : nullptr;
       if (tile_bias) std::fill_n(tile_bias + network.node_offset, network.inputs, T(0));
-      subject_tile_backward(network, block, a.weight.as<T>(), slopes, count,
-                            grad_logits + ((o * table.network_count + b) * rows + first) * classes,
-                            scratch<T>(kDelta, 2 * kSubjectRows * widest), widest, [&](std::int32_t l, const T* delta) {
-                              const std::int64_t in = block[l].cols, out = block[l].rows;
-                              if (tile_bias) column_sums(delta, count, out, tile_bias + block[l].target_offset);
-                              if (!tile) return;
-                              const T* source = l == 0 ? a.x.as<T>() + first * inputs : activations.source(l);
-                              gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, source, in, T(0),
-                                   tile + block[l].edge_offset, in);
-                            });
+      subject_tile_backward(
+          network, block, a.weight.as<T>(), slopes, count,
+          grad_logits + ((o * table.network_count + b) * rows + first) * classes,
+          scratch<T>(kDelta, 2 * kSubjectRows * widest), widest, [&](std::int32_t l, const T* delta) {
+            const std::int64_t in = block[l].cols, out = block[l].rows;
+            if (tile_bias) column_sums(delta, count, out, tile_bias + block[l].target_offset);
+            if (!tile) return;
+            T* sum = tile + block[l].edge_offset;
+            if (l == 0)
+              first_layer_gradient<T>(input.tile(b, first, count), nullptr, count, out, in, delta, sum);
+            else
+              gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, activations.source(l), in, T(0), sum, in);
+          });
     }
   });
   if (partial) store_partials(partial, tiles, edges, T(1), a.gradient.as<T>());
@@ -284,7 +291,7 @@ void run(const Probe& a) {
   if (a.table.network_count == 0) return;
   const bool seeds = a.fisher || a.fisher_bias || a.feature_saliency;
   if (seeds || a.node_mean || a.node_rms || a.node_correlation) {
-    const InputStatistics<T> input = input_statistics<T>(a);
+    const InputStatistics<T>& input = input_statistics<T>(a);
     const T* node_mean = node_statistics(a, input);
     if (seeds) fisher(a, input, node_mean);
   }

@@ -2,9 +2,10 @@
 // Backward: delta_L = grad_logits, delta_{l-1} = (delta_l W_l) * slope_{l-1}; grad W_l = delta_l^T a_{l-1}.
 // Bytes: 4 rows (inputs + 2 hidden + classes) per network forward, 4 rows (inputs + 2 hidden) backward; x is shared and
 // stays in the cache. Operations: 2 rows edges forward; backward as much for the weights and, without the first block,
-// for the error signal.
+// for the error signal. Of the first block only the share of x that is not zero, where that is a quarter or less.
 #include "kernels/subject_forward.hpp"
 
+#include "kernels/cpu/first_layer.hpp"
 #include "kernels/cpu/subject_activation.hpp"
 #include "kernels/cpu/subject_tile.hpp"
 
@@ -38,18 +39,6 @@ void validate(const SubjectForward& a) {
   if (a.slope) expect(kName, "slope", a.slope, {table.hidden_count, rows}, dtype);
 }
 
-/// The tile's rows of x: in place, or gathered into scratch memory.
-template <class T>
-const T* input_tile(const SubjectForward& a, std::int64_t network, std::int64_t first, std::int64_t row_count) {
-  const std::int64_t inputs = a.x.extent(1), rows = a.logits.extent(1);
-  const T* x = a.x.as<T>();
-  if (!a.row_index) return x + first * inputs;
-  const std::int32_t* index = a.row_index.as<std::int32_t>() + network * rows + first;
-  T* gathered = scratch<T>(0, kSubjectRows * inputs);
-  for (std::int64_t r = 0; r < row_count; ++r) std::copy_n(x + index[r] * inputs, inputs, gathered + r * inputs);
-  return gathered;
-}
-
 template <class T>
 void forward(const SubjectForward& a) {
   const BlockTable& table = a.table;
@@ -59,19 +48,24 @@ void forward(const SubjectForward& a) {
   T* activation = a.activation ? a.activation.as<T>() : nullptr;
   T* slope = a.slope ? a.slope.as<T>() : nullptr;
   T* logits = a.logits.as<T>();
+  const auto input = first_layer_input<T>(a.x, a.x_id, a.row_index);
   for_subject_tiles(table, rows, [&](const Network& network, std::int64_t, std::int64_t first, std::int64_t count) {
     const std::int64_t b = &network - table.network;
     const Block* block = table.block + network.first_block;
     const HiddenLayers<T> activations(activation, table, network, rows, first);
     const HiddenLayers<T> slopes(slope, table, network, rows, first);
-    const T* source = input_tile<T>(a, b, first, count);
+    const T* source = nullptr;
     for (std::int32_t l = 0; l < network.block_count; ++l) {
       const bool last = l + 1 == network.block_count;
       const std::int64_t in = block[l].cols, out = block[l].rows;
       T* y = last         ? logits + (b * rows + first) * classes
              : activation ? activations.target(l)
                           : scratch<T>(1 + l % 2, kSubjectRows * widest);
-      affine(count, out, in, source, weight + block[l].edge_offset, bias + block[l].target_offset, y);
+      const T *own_weight = weight + block[l].edge_offset, *own_bias = bias + block[l].target_offset;
+      if (l == 0)
+        first_layer(input.tile(b, first, count, out), count, out, in, own_weight, own_bias, y);
+      else
+        affine(count, out, in, source, own_weight, own_bias, y);
       if (!last) activate(network.activation, count * out, y, slope ? slopes.target(l) : nullptr);
       source = y;
     }
@@ -88,6 +82,7 @@ void backward(const SubjectForwardGradient& g) {
   const T* grad_logits = g.grad_logits.as<T>();
   T* partial_weight = g.grad_weight ? scratch<T>(3, tiles * table.edge_count) : nullptr;
   T* partial_bias = g.grad_bias ? scratch<T>(4, tiles * table.node_count) : nullptr;
+  const auto input = first_layer_input<T>(a.x, a.x_id, a.row_index);
   for_subject_tiles(table, rows, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
     const std::int64_t b = &network - table.network;
     const Block* block = table.block + network.first_block;
@@ -100,9 +95,12 @@ void backward(const SubjectForwardGradient& g) {
                             const std::int64_t in = block[l].cols, out = block[l].rows;
                             if (tile_bias) column_sums(delta, count, out, tile_bias + block[l].target_offset);
                             if (!partial_weight) return;
-                            const T* source = l == 0 ? input_tile<T>(a, b, first, count) : activations.source(l);
-                            gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, source, in, T(0),
-                                 partial_weight + t * table.edge_count + block[l].edge_offset, in);
+                            T* sum = partial_weight + t * table.edge_count + block[l].edge_offset;
+                            if (l == 0)
+                              first_layer_gradient<T>(input.tile(b, first, count), nullptr, count, out, in, delta, sum);
+                            else
+                              gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, activations.source(l), in,
+                                   T(0), sum, in);
                           });
   });
   if (partial_weight) add_partials(partial_weight, tiles, table.edge_count, g.grad_weight.as<T>());

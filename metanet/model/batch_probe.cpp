@@ -27,7 +27,8 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
   const RowBatch& rows = *options.rows;
   const auto edges = table.edge_count, nodes = table.node_count;
   const std::int64_t networks = table.network_count;
-  const auto pass = op::subject_forward(tape, table, tape.constant(weight), tape.constant(bias), rows.x, {}, true);
+  const auto pass =
+      op::subject_forward(tape, table, tape.constant(weight), tape.constant(bias), rows.x, {}, true, rows.x_id);
   const TensorView logits = pass.logits.value();
   const Shape logits_shape = logits.shape;
 
@@ -78,6 +79,7 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
   kernels::probe({.table = table,
                   .weight = weight,
                   .x = rows.x,
+                  .x_id = rows.x_id,
                   .activation = pass.activation,
                   .slope = pass.slope,
                   .logits = logits,
@@ -98,6 +100,7 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                                .weight = weight,
                                .bias = bias,
                                .x = rows.x,
+                               .x_id = rows.x_id,
                                .logits = options.original_logits ? options.original_logits : logits,
                                .deviation = deviation,
                                .feature_gate = options.feature_gate,

@@ -24,7 +24,8 @@ struct EditGates {
 /// Data rows that a batch of networks is run over: `random_rows` drawn uniformly, then, when a requirement looks at
 /// groups, equally many of every cell (label, group), cell = label * groups + group.
 struct RowBatch {
-  TensorView x;  // (rows, inputs)
+  TensorView x;            // (rows, inputs)
+  std::uint64_t x_id = 0;  // of x, see kernels::SubjectForward
   std::int64_t random_rows = 0;
   TensorView cell;  // (rows) int32, -1 in the random rows; absent without groups
   int groups = 0;

@@ -229,7 +229,8 @@ void stage_limits(EditorInputs& inputs, std::span<const SubjectNetwork* const> n
 }
 
 TensorView original_logits(Tape& tape, const EditorInputs& inputs, const RowBatch& rows) {
-  return op::subject_forward(tape, *inputs.table, tape.constant(inputs.weight), tape.constant(inputs.bias), rows.x)
+  return op::subject_forward(tape, *inputs.table, tape.constant(inputs.weight), tape.constant(inputs.bias), rows.x, {},
+                             false, rows.x_id)
       .logits.value();
 }
 

@@ -105,16 +105,19 @@ class FineTuningBatch {
     for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
     const Variable weight = tape_.leaf(weight_.value, weight_.grad), bias = tape_.leaf(bias_.value, bias_.grad);
     const RowBatch rows = sampler_->gather(drawn, step_, stream_);
-    const Variable logits = op::subject_forward(tape_, graph_.device_table(), weight, bias, rows.x).logits;
+    const Variable logits =
+        op::subject_forward(tape_, graph_.device_table(), weight, bias, rows.x, {}, false, rows.x_id).logits;
     Variable loss = op::weighted_sum(tape_, target_loss(logits, rows, label), coefficient_[0]);
     if (group_sampler_) {
       const RowBatch cells = group_sampler_->gather(drawn_groups, step_, stream_);
-      const SoftInputs soft{.logits = op::subject_forward(tape_, graph_.device_table(), weight, bias, cells.x).logits,
-                            .rows = &cells,
-                            .networks = graph_.device_table().networks,
-                            .weight_share = {},
-                            .neuron_share = {},
-                            .feature_share = {}};
+      const SoftInputs soft{
+          .logits =
+              op::subject_forward(tape_, graph_.device_table(), weight, bias, cells.x, {}, false, cells.x_id).logits,
+          .rows = &cells,
+          .networks = graph_.device_table().networks,
+          .weight_share = {},
+          .neuron_share = {},
+          .feature_share = {}};
       for (std::size_t r = 0; r < tuning_->requirements.size(); ++r) {
         const Variable term = tuning_->requirements[r]->soft(tape_, soft);
         loss = op::add(tape_, loss, op::weighted_sum(tape_, term, coefficient_[r + 1]));
@@ -169,7 +172,7 @@ class FineTuningBatch {
   Variable target_loss(Variable logits, const RowBatch& rows, const TensorView& label) {
     if (tuning_->target == FineTuningTarget::labels) return op::cross_entropy(tape_, logits, label);
     const Variable wanted = op::subject_forward(tape_, graph_.device_table(), tape_.constant(original_weight_),
-                                                tape_.constant(original_bias_), rows.x)
+                                                tape_.constant(original_bias_), rows.x, {}, false, rows.x_id)
                                 .logits;
     return op::divergence(tape_, wanted.value(), logits, rows.random_rows);
   }

@@ -95,6 +95,7 @@ void TrainingStep::add_feature_slope(const EditorInputs& inputs, const EditorPas
                              .weight = pass.edited.weight.value(),
                              .bias = pass.edited.bias.value(),
                              .x = rows.x,
+                             .x_id = rows.x_id,
                              .logits = original,
                              .deviation = rows.deviation,
                              .feature_gate = pass.feature_gate.value(),
@@ -237,8 +238,9 @@ void TrainingStep::compute(const Batch& batch, Plan& plan) {
     terms_.requirement[p].resize(requirements);
     terms_.divergence[p] = {};
     if (!last && (config.deep_loss == 0.0 || !batch.training)) continue;
-    const Variable logits =
-        op::subject_forward(tape_, graph_.device_table(), pass.edited.weight, pass.edited.bias, rows.x).logits;
+    const Variable logits = op::subject_forward(tape_, graph_.device_table(), pass.edited.weight, pass.edited.bias,
+                                                rows.x, {}, false, rows.x_id)
+                                .logits;
     terms_.divergence[p] = op::divergence(tape_, original, logits, rows.random_rows);
     const SoftInputs soft{.logits = logits,
                           .rows = &rows,

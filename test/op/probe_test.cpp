@@ -19,10 +19,11 @@ struct Probed {
   std::vector<Tensor> output;
 };
 
-const Tensor kOffset = test::make_tensor({4}, DType::int32, {0, 1, 4, 7});
+const Tensor kOffset = test::make_tensor({4}, DType::int32, {0, 1, 4, 7}),
+             kWideOffset = test::make_tensor({4}, DType::int32, {0, 1, 31, 33});
 
-Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statistic_rows,
-             const TensorView& grad_logits) {
+Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statistic_rows, const TensorView& grad_logits,
+             const Tensor& offset = kOffset) {
   const kernels::BlockTable& table = batch.table();
   const DType dtype = x.dtype;
   Arena arena;
@@ -54,7 +55,7 @@ Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statist
                   .node_correlation = o[4],
                   .gradient = o[5],
                   .gradient_bias = o[6],
-                  .feature_offset = kOffset,
+                  .feature_offset = offset,
                   .feature_saliency = o[7]},
                  Stream{});
   return result;
@@ -63,7 +64,7 @@ Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statist
 /// One network by brute force: rows one by one, classes enumerated, gradients of log p_c by hand.
 std::vector<std::vector<double>> brute_force(const SubjectNetwork& subject, const std::vector<double>& x,
                                              std::int64_t rows, std::int64_t n, const std::vector<double>& grad_logits,
-                                             std::int64_t objectives) {
+                                             std::int64_t objectives, const Tensor& offset = kOffset) {
   const auto inputs = static_cast<std::size_t>(subject.widths.front()),
              classes = static_cast<std::size_t>(subject.widths.back());
   std::vector<test::SubjectOracle> oracle;
@@ -112,8 +113,8 @@ std::vector<std::vector<double>> brute_force(const SubjectNetwork& subject, cons
         }
       for (std::size_t f = 0; f < 3; ++f) {
         double change = 0.0;
-        for (auto j = static_cast<std::size_t>(kOffset.as<std::int32_t>()[f]);
-             j < static_cast<std::size_t>(kOffset.as<std::int32_t>()[f + 1]); ++j)
+        for (auto j = static_cast<std::size_t>(offset.as<std::int32_t>()[f]);
+             j < static_cast<std::size_t>(offset.as<std::int32_t>()[f + 1]); ++j)
           change += (x[r * inputs + j] - mean[j]) * delta[0][j];
         saliency[f] += share * p[c] * change * change / 8.0;
       }
@@ -158,6 +159,28 @@ TEST_CASE("probe agrees with per-row gradients of log p enumerated over classes"
   }
   CHECK(test::values(got.output[4])[5] == 0.0);
   CHECK(test::largest(test::values(slice_rows(got.output[1], 0, 7))) == 0.0);
+}
+
+TEST_CASE("probe agrees with per-row gradients on rows that are mostly zeros") {
+  const int classes = GENERATE(2, 3);
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t rows = 300, n = 270;
+  const RandomBatch batch = test::random_batch({{33, 18, 5, classes}}, Activation::tanh, dtype, 11);
+  const Tensor x = test::one_hot_rows(rows, {1, 30, 2}, dtype, 1);
+  const auto set = [&](std::int64_t row, std::int64_t column, double value) {
+    dtype == DType::float32 ? x.as<float>()[row * 33 + column] = static_cast<float>(value)
+                            : x.as<double>()[row * 33 + column] = value;
+  };
+  for (std::int64_t r = 0; r < rows; ++r) set(r, 31, r % 50 != 0), set(r, 32, r % 50 == 0), set(r, 5, 0.0);
+  const Tensor grad = test::random_tensor({2, 1, rows, classes}, dtype, 2);
+  const Probed got = probe(batch, x, n, grad, kWideOffset);
+  const auto want = brute_force(batch.networks[0], test::values(x), rows, n, test::values(grad), 2, kWideOffset);
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double error = test::largest_difference(test::values(got.output[i]), want[i]);
+    CAPTURE(Probed::kNames[i]);
+    CHECK(error / test::tolerance("probe", dtype, test::largest(want[i])) <= 1.0);
+  }
+  for (double fisher : test::values(got.output[0])) CHECK(fisher >= 0.0);
 }
 
 TEST_CASE("probe: with two classes the Fisher is the mean of p (1 - p) J^2 (a - mu)^2") {

@@ -1,7 +1,9 @@
 #include "autograd/op/subject_forward.hpp"
 
 #include <catch2/catch.hpp>
+#include <limits>
 
+#include "engine/copy.hpp"
 #include "test/support/gradcheck.hpp"
 #include "test/support/random_networks.hpp"
 #include "test/support/subject_oracle.hpp"
@@ -25,7 +27,8 @@ struct Run {
   Tensor activation, slope, logits, grad_weight, grad_bias;
 };
 
-Run run(const RandomBatch& batch, const TensorView& x, const TensorView& row_index, const TensorView& grad_logits) {
+Run run(const RandomBatch& batch, const TensorView& x, const TensorView& row_index, const TensorView& grad_logits,
+        std::uint64_t x_id = 0) {
   const kernels::BlockTable& table = batch.table();
   const std::int64_t rows = grad_logits.extent(1);
   Run r{Tensor({table.hidden_count, rows}, x.dtype), Tensor({table.hidden_count, rows}, x.dtype),
@@ -34,6 +37,7 @@ Run run(const RandomBatch& batch, const TensorView& x, const TensorView& row_ind
                                         .weight = batch.weight,
                                         .bias = batch.bias,
                                         .x = x,
+                                        .x_id = x_id,
                                         .row_index = row_index,
                                         .activation = r.activation,
                                         .slope = r.slope,
@@ -51,14 +55,11 @@ bool same(const Run& a, const Run& b) {
          test::same_bits(a.grad_bias, b.grad_bias);
 }
 
-TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
-  const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
-  const DType dtype = GENERATE(DType::float32, DType::float64);
-  const bool indexed = GENERATE(false, true);
-  const RandomBatch batch = test::random_batch(kMixed, activation, dtype, 3);
-  const std::int64_t data_rows = 300, rows = indexed ? 270 : data_rows;
-  const Tensor x = test::random_tensor({data_rows, 7}, dtype, 1);
-  const Tensor index = test::random_integers({4, rows}, static_cast<std::int32_t>(data_rows), 2);
+/// Four networks on 300 rows against networks run row by row in float64.
+void check_against_oracle(const RandomBatch& batch, const Tensor& x, bool indexed) {
+  const DType dtype = x.view().dtype;
+  const std::int64_t inputs = x.view().extent(1), rows = indexed ? 270 : 300;
+  const Tensor index = test::random_integers({4, rows}, 300, 2);
   const Tensor grad = test::random_tensor({4, rows, 2}, dtype, 4);
   const Run got = run(batch, x, indexed ? index.view() : TensorView{}, grad);
 
@@ -71,7 +72,7 @@ TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
     const SubjectNetwork& subject = batch.networks[static_cast<std::size_t>(b)];
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t row = indexed ? index.as<std::int32_t>()[b * rows + r] : r;
-      const test::SubjectOracle oracle(subject, xs.data() + row * 7);
+      const test::SubjectOracle oracle(subject, xs.data() + row * inputs);
       std::int64_t hidden = network.hidden_offset;
       for (std::size_t layer = 1; layer + 1 < oracle.activation.size(); ++layer) {
         const auto width = static_cast<std::int64_t>(oracle.activation[layer].size());
@@ -103,6 +104,56 @@ TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
   CHECK(close("subject_forward", got.logits, logits));
   CHECK(close("subject_backward", got.grad_weight, grad_weight));
   CHECK(close("subject_backward", got.grad_bias, grad_bias));
+}
+
+TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
+  const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const bool indexed = GENERATE(false, true);
+  check_against_oracle(test::random_batch(kMixed, activation, dtype, 3), test::random_tensor({300, 7}, dtype, 1),
+                       indexed);
+}
+
+TEST_CASE("subject_forward agrees with a scalar network on rows that are mostly zeros") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const bool indexed = GENERATE(false, true);
+  const RandomBatch batch =
+      test::random_batch({{45, 33, 3, 2}, {45, 2}, {45, 16, 2}, {45, 70, 2}}, Activation::relu, dtype, 3);
+  check_against_oracle(batch, test::one_hot_rows(300, {1, 1, 30, 1, 12}, dtype, 1), indexed);
+}
+
+TEST_CASE("subject_forward: leaving out zeros changes no bit, and what is kept about rows is about those rows") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const RandomBatch batch =
+      test::random_batch({{45, 33, 3, 2}, {45, 2}, {45, 16, 2}, {45, 70, 2}}, Activation::silu, dtype, 3);
+  const Tensor mixed = test::random_tensor({256, 45}, dtype, 5),
+               sparse = test::one_hot_rows(50, {1, 1, 30, 1, 12}, dtype, 1);
+  copy(slice_rows(mixed, 0, 50), sparse, Stream{});
+  const Tensor grad = test::random_tensor({4, 256, 2}, dtype, 4), grad_50 = test::random_tensor({4, 50, 2}, dtype, 4);
+  // With dense rows in one tile, the 50 rows go the dense way.
+  const Run dense = run(batch, mixed, {}, grad), alone = run(batch, sparse, {}, grad_50);
+  for (std::int64_t n = 0; n < 4; ++n)
+    CHECK(test::same_bits(slice_rows(reshape(alone.logits, {200, 2}), 50 * n, 50),
+                          slice_rows(reshape(dense.logits, {1024, 2}), 256 * n, 50)));
+
+  std::uint64_t id = 9000;
+  for (int turn = 0; turn < 2; ++turn)
+    for (std::uint64_t seed : {11, 12, 13}) {
+      const Tensor x = test::one_hot_rows(50, {1, 1, 30, 1, 12}, dtype, seed);
+      ++id;
+      const Run plain = run(batch, x, {}, grad_50);
+      CHECK(same(plain, run(batch, x, {}, grad_50, id)));
+      CHECK(same(plain, run(batch, x, {}, grad_50, id)));
+    }
+}
+
+TEST_CASE("subject_forward: a value that is not a number is not left out") {
+  const RandomBatch batch = test::random_batch({{45, 16, 2}}, Activation::tanh, DType::float32, 3);
+  const Tensor x = test::one_hot_rows(20, {1, 1, 30, 1, 12}, DType::float32, 1);
+  x.as<float>()[7 * 45 + 20] = std::numeric_limits<float>::quiet_NaN();
+  const Run got = run(batch, x, {}, test::random_tensor({1, 20, 2}, DType::float32, 4));
+  CHECK(std::isnan(got.logits.as<float>()[14]));
+  CHECK(std::isfinite(got.logits.as<float>()[16]));
 }
 
 TEST_CASE("subject_forward has the gradients of finite differences") {

@@ -111,6 +111,117 @@ TEST_CASE("gemm: a row has the same bits wherever it lies") {
   }
 }
 
+template <class T>
+void check_sparse(std::int64_t rows, std::int64_t terms, std::int64_t columns) {
+  using kernels::cpu::kSparseRoom;
+  const DType dtype = dtype_of<T>();
+  const auto& functions = vector_functions().of<T>();
+  const Tensor a = test::random_tensor({2 * rows, terms}, dtype, 1),
+               b = test::random_tensor({terms, columns}, dtype, 2), bias = test::random_tensor({columns}, dtype, 3),
+               d = test::random_tensor({rows, columns}, dtype, 4),
+               index = test::random_integers({rows}, static_cast<std::int32_t>(2 * rows), 5);
+  std::int64_t most = 0;
+  Tensor rows_of_a({rows, terms}, dtype);
+  for (std::int64_t i = 0; i < a.count(); ++i)
+    if (a.as<T>()[i] < T(0.8)) a.as<T>()[i] = T(0);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t j = 0; j < terms; ++j) {
+      const T value = a.as<T>()[index.as<std::int32_t>()[r] * terms + j];
+      rows_of_a.as<T>()[r * terms + j] = value;
+      most += value != T(0);
+    }
+  std::vector<std::int32_t> begin(static_cast<std::size_t>(rows + 1)),
+      column(static_cast<std::size_t>(most + terms + kSparseRoom));
+  std::vector<T> value(column.size());
+  kernels::cpu::CompressedRows<T> found{.rows = rows,
+                                        .columns = terms,
+                                        .data = a.as<T>(),
+                                        .index = index.as<std::int32_t>(),
+                                        .most = most,
+                                        .begin = begin.data(),
+                                        .column = column.data(),
+                                        .value = value.data()};
+  REQUIRE(functions.compress(found));
+  CHECK(begin.back() == most);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::int32_t e = begin[static_cast<std::size_t>(r)];
+    for (std::int64_t j = 0; j < terms; ++j)
+      if (const T x = rows_of_a.as<T>()[r * terms + j]; x != T(0)) {
+        const auto at = static_cast<std::size_t>(e++);
+        REQUIRE(column[at] == j);
+        REQUIRE(value[at] == x);
+      }
+    REQUIRE(e == begin[static_cast<std::size_t>(r + 1)]);
+  }
+  const kernels::cpu::SparseRows<T> sparse{begin.data(), column.data(), value.data()};
+  Tensor packed({terms, functions.packed_width(columns)}, dtype), product({rows, columns}, dtype),
+      outer({columns, terms}, dtype), sums({terms, functions.packed_width(1)}, dtype);
+  functions.pack(
+      {.rows = terms, .columns = columns, .data = b.as<T>(), .row = columns, .column = 1, .packed = packed.as<T>()});
+  functions.sparse_product({.rows = rows,
+                            .columns = columns,
+                            .terms = terms,
+                            .a = sparse,
+                            .packed = packed.as<T>(),
+                            .bias = bias.as<T>(),
+                            .c = product.as<T>()});
+  functions.sparse_outer({.rows = rows,
+                          .columns = columns,
+                          .terms = terms,
+                          .a = sparse,
+                          .base = nullptr,
+                          .d = d.as<T>(),
+                          .sums = sums.as<T>(),
+                          .c = outer.as<T>()});
+  const auto near = [](const Tensor& got, std::int64_t at, double exact) {
+    return std::abs(static_cast<double>(got.as<T>()[at]) - exact) <=
+           100 * static_cast<double>(std::numeric_limits<T>::epsilon());
+  };
+  const auto at = [](const Tensor& tensor, std::int64_t i) { return static_cast<double>(tensor.as<T>()[i]); };
+  for (std::int64_t i = 0; i < columns; ++i) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double sum = at(bias, i);
+      for (std::int64_t j = 0; j < terms; ++j) sum += at(rows_of_a, r * terms + j) * at(b, j * columns + i);
+      REQUIRE(near(product, r * columns + i, sum));
+    }
+    for (std::int64_t j = 0; j < terms; ++j) {
+      double sum = 0.0;
+      for (std::int64_t r = 0; r < rows; ++r) sum += at(rows_of_a, r * terms + j) * at(d, r * columns + i);
+      REQUIRE(near(outer, i * terms + j, sum));
+    }
+  }
+  const Tensor base = test::random_tensor({terms}, dtype, 6);
+  functions.sparse_outer({.rows = rows,
+                          .columns = columns,
+                          .terms = terms,
+                          .a = sparse,
+                          .base = base.as<T>(),
+                          .d = d.as<T>(),
+                          .sums = sums.as<T>(),
+                          .c = outer.as<T>()});
+  for (std::int64_t i = 0; i < columns; ++i)
+    for (std::int64_t j = 0; j < terms; ++j) {
+      double sum = 0.0;
+      for (std::int64_t r = 0; r < rows; ++r)
+        sum += (at(rows_of_a, r * terms + j) + at(base, j)) * at(d, r * columns + i);
+      REQUIRE(near(outer, i * terms + j, sum));
+    }
+  if (most == 0) return;
+  found.most = most - 1;
+  CHECK_FALSE(functions.compress(found));
+}
+
+TEST_CASE("products without zeros agree with the sums of their terms") {
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    INFO(functions->target);
+    for (const Sizes& size : {Sizes{1, 1, 1}, {7, 2, 15}, {13, 16, 16}, {5, 33, 40}, {30, 32, 104}, {4, 70, 33}}) {
+      check_sparse<float>(size.m, size.k, size.n);
+      check_sparse<double>(size.m, size.k, size.n);
+    }
+  }
+}
+
 TEST_CASE("edge_update and edit_head agree across instruction sets") {
   const std::int64_t d = GENERATE(5, 16, 32, 64, 128);
   const test::RandomBatch batch = test::random_batch({{6, 5, 3}, {6, 9, 2, 3}}, Activation::relu, DType::float64, 3);

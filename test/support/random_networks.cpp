@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "engine/random.hpp"
 
@@ -82,6 +83,21 @@ std::vector<double> values(const TensorView& x) {
       case DType::bfloat16: result[i] = double{static_cast<float>(x.as<BFloat16>()[i])}; break;
     }
   return result;
+}
+
+Tensor one_hot_rows(std::int64_t rows, const std::vector<std::int64_t>& widths, DType dtype, std::uint64_t seed) {
+  const std::int64_t inputs = std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
+  std::vector<double> x(static_cast<std::size_t>(rows * inputs));
+  std::int64_t first = 0;
+  for (std::size_t f = 0; f < widths.size(); first += widths[f++]) {
+    const std::uint64_t own = seed + 1000 * (f + 1);
+    const std::vector<double> number = values(random_tensor({rows}, DType::float64, own));
+    const Tensor place = random_integers({rows}, static_cast<std::int32_t>(widths[f]), own);
+    for (std::int64_t r = 0; r < rows; ++r)
+      x[static_cast<std::size_t>(r * inputs + first + place.as<std::int32_t>()[r])] =
+          widths[f] == 1 ? static_cast<double>(static_cast<float>(number[static_cast<std::size_t>(r)])) : 1.0;
+  }
+  return make_tensor({rows, inputs}, dtype, x);
 }
 
 Tensor convert(const TensorView& x, DType dtype) { return make_tensor(x.shape, dtype, values(x)); }

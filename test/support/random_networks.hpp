@@ -32,6 +32,8 @@ RandomBatch random_batch(const std::vector<std::vector<int>>& widths, Activation
 Tensor random_tensor(Shape shape, DType dtype, std::uint64_t seed, double scale = 1.0, double shift = 0.0);
 /// Integers in {0, ..., bound - 1}.
 Tensor random_integers(Shape shape, std::int32_t bound, std::uint64_t seed);
+/// Rows of features side by side: one of width 1 is a normal number, a wider one a one among zeros.
+Tensor one_hot_rows(std::int64_t rows, const std::vector<std::int64_t>& widths, DType dtype, std::uint64_t seed);
 /// A copy with another element type.
 Tensor convert(const TensorView& x, DType dtype);
 

@@ -36,6 +36,50 @@ struct PackedMatrix {
   T* packed;
 };
 
+/// Rows of a matrix by their non-zeros, columns ascending: those of row r are the entries begin[r] .. begin[r + 1] - 1.
+template <class T>
+struct SparseRows {
+  const std::int32_t* begin;  // (rows + 1)
+  const std::int32_t* column;
+  const T* value;
+};
+
+/// Places behind the last entry that finding the next ones may overwrite.
+inline constexpr std::int64_t kSparseRoom = 16;
+
+/// Where the non-zeros of (rows, columns) rows go. Row r is data[index[r]], or data[r].
+template <class T>
+struct CompressedRows {
+  std::int64_t rows, columns;
+  const T* data;
+  const std::int32_t* index;     // (rows) or null
+  std::int64_t most;             // entries
+  std::int32_t *begin, *column;  // (rows + 1), (most + columns + kSparseRoom)
+  T* value;                      // (most + columns + kSparseRoom)
+};
+
+/// c (rows, columns) = a (rows, terms) b (terms, columns) + bias: the bits of a SmallProduct.
+template <class T>
+struct SparseProduct {
+  std::int64_t rows, columns, terms;
+  SparseRows<T> a;
+  const T* packed;  // b
+  const T* bias;    // (columns) or null
+  T* c;
+};
+
+/// c (columns, terms) = d^T (a + base) with d (rows, columns) and a (rows, terms); without a base the bits of a
+/// SmallProduct.
+template <class T>
+struct SparseOuter {
+  std::int64_t rows, columns, terms;
+  SparseRows<T> a;
+  const T* base;  // (terms), the same for every row, or null
+  const T* d;
+  T* sums;  // room for terms * Functions::packed_width(1)
+  T* c;
+};
+
 /// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. z = C e + u + v without its
 /// mean over the channels, which the layer norm would take away: C's columns, u and v come without theirs.
 template <class T>
@@ -100,6 +144,9 @@ struct Functions {
   std::int64_t (*packed_width)(std::int64_t columns);
   void (*pack)(const PackedMatrix<T>&);
   void (*product)(const SmallProduct<T>&);
+  bool (*compress)(const CompressedRows<T>&);  // false where there are more than `most`
+  void (*sparse_product)(const SparseProduct<T>&);
+  void (*sparse_outer)(const SparseOuter<T>&);
   std::int64_t (*edge_update_scratch)(std::int64_t d);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);

@@ -17,6 +17,12 @@ void pack(const PackedMatrix<T>& a) {
   T* to = a.packed;
   for (std::int64_t first = 0; first < a.columns; first += kPanel<T>) {
     const std::int64_t count = a.columns - first < kPanel<T> ? a.columns - first : kPanel<T>;
+    if (a.row == 1) {
+      transpose<T>(count, a.rows, a.data + first * a.column, a.column, to, kPanel<T>);
+      for (std::int64_t i = 0; i < a.rows; ++i, to += kPanel<T>)
+        for (std::int64_t j = count; j < kPanel<T>; ++j) to[j] = T(0);
+      continue;
+    }
     for (std::int64_t i = 0; i < a.rows; ++i, to += kPanel<T>) {
       const T* from = a.data + i * a.row + first * a.column;
       if (a.column == 1)

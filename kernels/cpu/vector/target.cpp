@@ -2,6 +2,7 @@
 #include "kernels/cpu/vector/edge_update.hpp"
 #include "kernels/cpu/vector/edit_head.hpp"
 #include "kernels/cpu/vector/product.hpp"
+#include "kernels/cpu/vector/sparse.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
@@ -12,6 +13,9 @@ constexpr Functions<T> kFunctions = {
     .packed_width = packed_width<T>,
     .pack = pack<T>,
     .product = product<T>,
+    .compress = compress<T>,
+    .sparse_product = sparse_product<T>,
+    .sparse_outer = sparse_outer<T>,
     .edge_update_scratch = edge_update_scratch<T>,
     .edge_update_forward = edge_update_forward<T>,
     .edge_update_backward = edge_update_backward<T>,

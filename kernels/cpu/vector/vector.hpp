@@ -116,6 +116,33 @@ AMEND_INLINE void for_vectors(std::int64_t count, const Body& body) {
     if (i < count) body(i, count - i);
 }
 
+/// to[j * to_row + i] = from[i * from_row + j] for i < rows and j < columns, four by four.
+template <class T>
+AMEND_INLINE void transpose(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t from_row, T* to,
+                            std::int64_t to_row) {
+  typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
+  const std::int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (std::int64_t j = 0; j < whole_columns; j += 4)
+    for (std::int64_t i = 0; i < whole_rows; i += 4) {
+      const T* source = from + i * from_row + j;
+      const Four a = *reinterpret_cast<const Four*>(source), b = *reinterpret_cast<const Four*>(source + from_row),
+                 c = *reinterpret_cast<const Four*>(source + 2 * from_row),
+                 d = *reinterpret_cast<const Four*>(source + 3 * from_row);
+      const Four ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5),
+                 ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7),
+                 bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5),
+                 bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+      T* target = to + j * to_row + i;
+      *reinterpret_cast<Four*>(target) = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
+      *reinterpret_cast<Four*>(target + to_row) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
+      *reinterpret_cast<Four*>(target + 2 * to_row) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
+      *reinterpret_cast<Four*>(target + 3 * to_row) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
+    }
+  for (std::int64_t j = 0; j < columns; ++j)
+    for (std::int64_t i = j < whole_columns ? whole_rows : 0; i < rows; ++i)
+      to[j * to_row + i] = from[i * from_row + j];
+}
+
 AMEND_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
 AMEND_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
 

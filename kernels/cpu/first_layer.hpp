@@ -1,0 +1,159 @@
+#pragma once
+
+// What the first layer of a subject network reads. Columns of a category are zero in most rows: where no more than a
+// quarter of a row tile's values is not, its products leave the zeros out, which changes no bit of a layer's output.
+
+#include <optional>
+
+#include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/subject_tile.hpp"
+#include "kernels/cpu/vector/pack.hpp"
+
+namespace amend::kernels::cpu {
+
+inline constexpr std::int64_t kSparseShare = 4;
+
+/// Scratch slots of the first layer.
+enum class FirstLayerSlot { once = 33, squares, kept_a, kept_b, tile, gathered, packed, sums };
+
+template <class T>
+T* scratch(FirstLayerSlot slot, std::int64_t count) {
+  return scratch<T>(static_cast<int>(slot), count);
+}
+
+/// Rows of a tile: (count, inputs), or without their zeros where `dense` is null.
+template <class T>
+struct FirstLayerRows {
+  const T* dense = nullptr;
+  SparseRows<T> sparse{};
+};
+
+/// The rows that all tiles of one call of a kernel read: those of x, or for each network others of them. Rows of x are
+/// searched for zeros once. Belongs to the thread that made it, until it makes the next one of the same slot; any
+/// thread may call `tile`.
+template <class T>
+class FirstLayerInput {
+ public:
+  /// x (data_rows, inputs); row_index (networks, rows) or null: all rows.
+  FirstLayerInput(const T* x, std::int64_t rows, std::int64_t inputs, FirstLayerSlot slot,
+                  const std::int32_t* row_index = nullptr)
+      : x_(x), index_(row_index), rows_(rows), inputs_(inputs) {
+    if (index_ != nullptr) return;
+    const std::int64_t tiles = subject_tiles(rows_);
+    shared_begin_ = scratch<std::int32_t>(slot, tiles * (kBegin + entries()));
+    shared_value_ = scratch<T>(slot, tiles * entries());
+    parallel_for(tiles, [&](std::int64_t t) {
+      const std::int64_t first = t * kSubjectRows;
+      std::int32_t* begin = shared_begin_ + t * (kBegin + entries());
+      if (!find(first, nullptr, std::min(kSubjectRows, rows_ - first), begin, shared_value_ + t * entries()))
+        begin[0] = kDense;
+    });
+  }
+
+  const T* x() const { return x_; }
+
+  /// Of network b, from row `first` on: all in one tile of kSubjectRows. For a layer of `out` neurons; 0: whatever it
+  /// is for.
+  FirstLayerRows<T> tile(std::int64_t b, std::int64_t first, std::int64_t count, std::int64_t out = 0) const {
+    const bool may_be_sparse = out == 0 || !is_library_product<T>(out, inputs_);
+    if (index_ == nullptr) {
+      const std::int64_t t = first / kSubjectRows;
+      const std::int32_t* begin = shared_begin_ + t * (kBegin + entries());
+      if (may_be_sparse && begin[0] != kDense)
+        return {nullptr, {begin + first % kSubjectRows, begin + kBegin, shared_value_ + t * entries()}};
+      return {x_ + first * inputs_, {}};
+    }
+    const std::int32_t* index = index_ + b * rows_ + first;
+    if (may_be_sparse) {
+      std::int32_t* begin = scratch<std::int32_t>(FirstLayerSlot::tile, kBegin + entries());
+      T* value = scratch<T>(FirstLayerSlot::tile, entries());
+      if (find(0, index, count, begin, value)) return {nullptr, {begin, begin + kBegin, value}};
+    }
+    T* gathered = scratch<T>(FirstLayerSlot::gathered, kSubjectRows * inputs_);
+    for (std::int64_t r = 0; r < count; ++r) std::copy_n(x_ + index[r] * inputs_, inputs_, gathered + r * inputs_);
+    return {gathered, {}};
+  }
+
+ private:
+  static constexpr std::int64_t kBegin = kSubjectRows + 1;
+  static constexpr std::int32_t kDense = -1;
+
+  std::int64_t entries() const { return kSubjectRows * inputs_ / kSparseShare + inputs_ + kSparseRoom; }
+
+  bool find(std::int64_t first, const std::int32_t* index, std::int64_t count, std::int32_t* begin, T* value) const {
+    return vector_functions().of<T>().compress({.rows = count,
+                                                .columns = inputs_,
+                                                .data = x_ + first * inputs_,
+                                                .index = index,
+                                                .most = count * inputs_ / kSparseShare,
+                                                .begin = begin,
+                                                .column = begin + kBegin,
+                                                .value = value});
+  }
+
+  const T* x_;
+  const std::int32_t* index_;
+  std::int64_t rows_, inputs_;            // rows of a network
+  std::int32_t* shared_begin_ = nullptr;  // (tiles, kBegin + entries()): begins, then columns
+  T* shared_value_ = nullptr;             // (tiles, entries())
+};
+
+/// What kernels read that are called with x_id: those of the last two numbers are kept.
+template <class T>
+FirstLayerInput<T> first_layer_input(const TensorView& x, std::uint64_t x_id, const TensorView& row_index) {
+  const T* data = x.as<T>();
+  const std::int64_t inputs = x.extent(1);
+  if (row_index) return {data, row_index.extent(1), inputs, FirstLayerSlot::once, row_index.as<std::int32_t>()};
+  if (x_id == 0) return {data, x.extent(0), inputs, FirstLayerSlot::once};
+  struct Kept {
+    std::uint64_t id = 0;
+    std::optional<FirstLayerInput<T>> input;
+  };
+  thread_local Kept kept[2];
+  thread_local int older = 0;
+  for (int i = 0; i < 2; ++i)
+    if (kept[i].id == x_id && kept[i].input->x() == data) {
+      older = 1 - i;
+      return *kept[i].input;
+    }
+  Kept& next = kept[older];
+  next = {0,
+          FirstLayerInput<T>(data, x.extent(0), inputs, older == 0 ? FirstLayerSlot::kept_a : FirstLayerSlot::kept_b)};
+  next.id = x_id;
+  older = 1 - older;
+  return *next.input;
+}
+
+/// y (count, out) = x weight^T + bias
+template <class T>
+void first_layer(const FirstLayerRows<T>& x, std::int64_t count, std::int64_t out, std::int64_t in, const T* weight,
+                 const T* bias, T* y) {
+  if (x.dense != nullptr) return affine(count, out, in, x.dense, weight, bias, y);
+  const T* packed = pack_matrix(weight, out, in, true, static_cast<int>(FirstLayerSlot::packed));
+  vector_functions().of<T>().sparse_product(
+      {.rows = count, .columns = out, .terms = in, .a = x.sparse, .packed = packed, .bias = bias, .c = y});
+}
+
+/// grad (out, in) = delta^T (x + base) with delta (count, out); base (in) is added to every row, or null.
+template <class T>
+void first_layer_gradient(const FirstLayerRows<T>& x, const T* base, std::int64_t count, std::int64_t out,
+                          std::int64_t in, const T* delta, T* grad) {
+  const Functions<T>& functions = vector_functions().of<T>();
+  if (x.dense == nullptr)
+    return functions.sparse_outer({.rows = count,
+                                   .columns = out,
+                                   .terms = in,
+                                   .a = x.sparse,
+                                   .base = base,
+                                   .d = delta,
+                                   .sums = scratch<T>(FirstLayerSlot::sums, in * functions.packed_width(1)),
+                                   .c = grad});
+  gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, x.dense, in, T(0), grad, in);
+  if (base == nullptr) return;
+  T* total = scratch<T>(FirstLayerSlot::sums, out);
+  column_sums(delta, count, out, total);
+  for (std::int64_t i = 0; i < out; ++i)
+    for (std::int64_t j = 0; j < in; ++j) grad[i * in + j] += total[i] * base[j];
+}
+
+}  // namespace amend::kernels::cpu
