@@ -22,14 +22,20 @@ struct Cost {
   }
 };
 
-/// Sizes of a batch of networks of one shape. The first block's edges are apart: no error signal passes through them.
+/// Sizes of a batch of networks of one shape. The first block's edges are apart: no error signal passes through them,
+/// and inputs that are zero need no product.
 struct BatchSize {
   double networks = 0, nodes = 0, edges = 0, hidden = 0, first_edges = 0;
   double inputs = 0, classes = 0;
+  double set = 1;  // share of the inputs of a row that are not zero
+
+  /// Edges with a product for a row.
+  double used_edges() const { return edges - (1 - set) * first_edges; }
 };
 
-inline BatchSize batch_size(const std::vector<int>& widths, std::int64_t networks) {
+inline BatchSize batch_size(const std::vector<int>& widths, std::int64_t networks, double set = 1) {
   BatchSize size;
+  size.set = set;
   size.networks = static_cast<double>(networks);
   for (const int width : widths) size.nodes += size.networks * width;
   for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
@@ -76,14 +82,14 @@ inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, doub
 
 /// `kept`: hidden activations and slopes are written, for a backward pass.
 inline Cost subject_forward_cost(const BatchSize& b, double rows, bool kept) {
-  return {4 * (b.edges + rows * (b.inputs + b.classes * b.networks + (kept ? 2 : 0) * b.hidden)), 2 * rows * b.edges,
-          "bytes 4 (E + R (I + C B + 2 hidden [kept])), operations 2 R E"};
+  return {4 * (b.edges + rows * (b.inputs + b.classes * b.networks + (kept ? 2 : 0) * b.hidden)),
+          2 * rows * b.used_edges(), "bytes 4 (E + R (I + C B + 2 hidden [kept])), operations 2 R E'"};
 }
 
 inline Cost subject_backward_cost(const BatchSize& b, double rows) {
   return {4 * (3 * b.edges + rows * (b.inputs + b.classes * b.networks + 2 * b.hidden)),
-          2 * rows * (2 * b.edges - b.first_edges),
-          "bytes 4 (3 E + R (I + C B + 2 hidden)), operations 2 R (2 E - E1)"};
+          2 * rows * (b.used_edges() + b.edges - b.first_edges),
+          "bytes 4 (3 E + R (I + C B + 2 hidden)), operations 2 R (E' + E - E1)"};
 }
 
 /// Of activations that are there. With two classes the error signals of Fisher information and of all objectives are
@@ -91,8 +97,8 @@ inline Cost subject_backward_cost(const BatchSize& b, double rows) {
 inline Cost probe_cost(const BatchSize& b, double rows, double objectives) {
   return {
       4 * ((2 + objectives) * b.edges + rows * (b.inputs + (1 + objectives) * b.classes * b.networks + 2 * b.hidden)),
-      2 * rows * (b.edges - b.first_edges + (1 + objectives) * b.edges),
-      "bytes 4 ((2 + o) E + R (I + (1 + o) C B + 2 hidden)), operations 2 R (E - E1 + (1 + o) E)"};
+      2 * rows * (b.edges - b.first_edges + (1 + objectives) * b.used_edges()),
+      "bytes 4 ((2 + o) E + R (I + (1 + o) C B + 2 hidden)), operations 2 R (E - E1 + (1 + o) E')"};
 }
 
 inline Cost divergence_forward_cost(const BatchSize& b, double rows) {

@@ -27,7 +27,7 @@ struct Options {
 };
 
 /// What the runs of a population cost together; a run that left snapshots is counted once, at its end.
-double population_operations(const Population& population, const std::string& folder) {
+double population_operations(const Population& population, const std::string& folder, double set) {
   std::map<std::string, double> of_run;
   for (std::size_t n = 0; n < population.networks.size(); ++n) {
     const nlohmann::json training = population.attributes[n].value("training", nlohmann::json::object());
@@ -35,7 +35,8 @@ double population_operations(const Population& population, const std::string& fo
       fail_input(folder, "network `", population.networks[n].name,
                  "`: expected `training` with `steps` and `batch_size`, as `amend population train` records them");
     const double steps = training.at("steps").get<double>() * training.value("trained", 1.0);
-    const Cost step = population_step_cost(batch_size(population.networks[n].widths, 1), training.at("batch_size"));
+    const Cost step =
+        population_step_cost(batch_size(population.networks[n].widths, 1, set), training.at("batch_size"));
     double& total = of_run[population.networks[n].run];
     total = std::max(total, steps * step.operations);
   }
@@ -67,9 +68,12 @@ nlohmann::ordered_json count(const Options& options) {
                   .passes = config.shape.passes};
   const double objectives = groups > 0 ? 2 : 1, network_count = static_cast<double>(population.networks.size());
 
+  const std::vector<float>& input = dataset.editor_train.input;
+  const double set = 1.0 - static_cast<double>(std::count(input.begin(), input.end(), 0.0f)) /
+                               static_cast<double>(std::max<std::size_t>(input.size(), 1));
   double edit = 0, training = 0, step = 0;  // means over the networks
   for (const SubjectNetwork& network : population.networks) {
-    const BatchSize one = batch_size(network.widths, 1);
+    const BatchSize one = batch_size(network.widths, 1, set);
     // Flips of every feature: all layers but the first, whose product they share.
     const auto flips = [&](double rows) {
       return features ? static_cast<double>(dataset.features.size()) * 2 * rows * (one.edges - one.first_edges) : 0.0;
@@ -93,7 +97,7 @@ nlohmann::ordered_json count(const Options& options) {
   };
   const EditGates gates = trained.editor->gates();
   const double edits = gates.weights || gates.neurons || gates.features ? 2 : 1;  // to a budget, where there are any
-  const double trained_population = population_operations(population, options.population),
+  const double trained_population = population_operations(population, options.population, set),
                made = trained_population + training, polish = static_cast<double>(options.polish) * step,
                saved = epochs(options.fine_tuning) - edits * edit - polish;
   return {{"population", trained_population},

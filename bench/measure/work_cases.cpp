@@ -30,9 +30,16 @@ std::function<double(Device)> once(std::function<double(Device)> error) {
   };
 }
 
+/// Share of the inputs of a row that are not zero.
+double set_inputs(const Workload& of) {
+  const Dataset dataset = tabular_dataset(of.widths.front(), of.widths.back(), 1);
+  return static_cast<double>(dataset.features.size()) / dataset.inputs;
+}
+
 std::function<Cost(int)> cost_of_edits(const Workload& of) {
-  return
-      [of](int n) { return edit_cost(batch_size(of.widths, n), editor_size(of), static_cast<double>(of.probe_rows)); };
+  return [of](int n) {
+    return edit_cost(batch_size(of.widths, n, set_inputs(of)), editor_size(of), static_cast<double>(of.probe_rows));
+  };
 }
 
 }  // namespace
@@ -107,7 +114,7 @@ Family training_family(const Workload& of) {
           .cost =
               [of](int n) {
                 const auto rows = static_cast<double>(of.probe_rows);
-                return training_step_cost(batch_size(of.widths, n), editor_size(of), rows, rows);
+                return training_step_cost(batch_size(of.widths, n, set_inputs(of)), editor_size(of), rows, rows);
               },
           .comparable = false};
 }

@@ -93,7 +93,7 @@ class Ablation {
   const T* first_pre() const {
     const std::int64_t out = block_[0].rows;
     T *rows = scratch<T>(5, rows_ * out), *pre = scratch<T>(1, out * rows_);
-    first_layer(input_.tile(index_, first_, rows_, out), rows_, out, inputs_, a_.weight.as<T>() + block_[0].edge_offset,
+    first_layer(input_.tile(index_, first_, rows_), rows_, out, inputs_, a_.weight.as<T>() + block_[0].edge_offset,
                 a_.bias.as<T>() + block_[0].target_offset, rows);
     for (std::int64_t i = 0; i < out; ++i)
       for (std::int64_t r = 0; r < rows_; ++r) pre[i * rows_ + r] = rows[r * out + i];

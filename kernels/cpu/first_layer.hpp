@@ -1,7 +1,8 @@
 #pragma once
 
 // What the first layer of a subject network reads. Columns of a category are zero in most rows: where no more than a
-// quarter of a row tile's values is not, its products leave the zeros out, which changes no bit of a layer's output.
+// quarter of a row tile's values is not, its products leave the zeros out. That changes no bit of a layer's output,
+// unless the layer is so large that a product with all of them would be the library's.
 
 #include <optional>
 
@@ -52,23 +53,19 @@ class FirstLayerInput {
 
   const T* x() const { return x_; }
 
-  /// Of network b, from row `first` on: all in one tile of kSubjectRows. For a layer of `out` neurons; 0: whatever it
-  /// is for.
-  FirstLayerRows<T> tile(std::int64_t b, std::int64_t first, std::int64_t count, std::int64_t out = 0) const {
-    const bool may_be_sparse = out == 0 || !is_library_product<T>(out, inputs_);
+  /// Of network b, from row `first` on: all in one tile of kSubjectRows.
+  FirstLayerRows<T> tile(std::int64_t b, std::int64_t first, std::int64_t count) const {
     if (index_ == nullptr) {
       const std::int64_t t = first / kSubjectRows;
       const std::int32_t* begin = shared_begin_ + t * (kBegin + entries());
-      if (may_be_sparse && begin[0] != kDense)
+      if (begin[0] != kDense)
         return {nullptr, {begin + first % kSubjectRows, begin + kBegin, shared_value_ + t * entries()}};
       return {x_ + first * inputs_, {}};
     }
     const std::int32_t* index = index_ + b * rows_ + first;
-    if (may_be_sparse) {
-      std::int32_t* begin = scratch<std::int32_t>(FirstLayerSlot::tile, kBegin + entries());
-      T* value = scratch<T>(FirstLayerSlot::tile, entries());
-      if (find(0, index, count, begin, value)) return {nullptr, {begin, begin + kBegin, value}};
-    }
+    std::int32_t* begin = scratch<std::int32_t>(FirstLayerSlot::tile, kBegin + entries());
+    T* value = scratch<T>(FirstLayerSlot::tile, entries());
+    if (find(0, index, count, begin, value)) return {nullptr, {begin, begin + kBegin, value}};
     T* gathered = scratch<T>(FirstLayerSlot::gathered, kSubjectRows * inputs_);
     for (std::int64_t r = 0; r < count; ++r) std::copy_n(x_ + index[r] * inputs_, inputs_, gathered + r * inputs_);
     return {gathered, {}};

@@ -36,7 +36,9 @@ void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std:
               std::int64_t lda, const T* b, std::int64_t ldb, T beta, const T* bias, T* c, std::int64_t ldc) {
   if (m == 0 || n == 0) return;
   const Functions<T>& functions = vector_functions().of<T>();
-  if (is_library_product<T>(n, k)) {
+  // The number of rows has no say: a row has the same bits in any batch.
+  const std::int64_t padded = functions.packed_width(n);
+  if (padded * k >= kLarge) {
     if (bias)
       for (std::int64_t i = 0; i < m; ++i) std::copy_n(bias, n, c + i * ldc);
     return large(trans_a, trans_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
@@ -57,19 +59,10 @@ void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std:
                      .bias = bias,
                      .c = c,
                      .c_row = ldc,
-                     .packed = scratch<T>(kGemmSlot, k * functions.packed_width(n))});
+                     .packed = scratch<T>(kGemmSlot, k * padded)});
 }
 
 }  // namespace
-
-template <class T>
-bool is_library_product(std::int64_t n, std::int64_t k) {
-  // The number of rows has no say: a row has the same bits in any batch.
-  return vector_functions().of<T>().packed_width(n) * k >= kLarge;
-}
-
-template bool is_library_product<float>(std::int64_t n, std::int64_t k);
-template bool is_library_product<double>(std::int64_t n, std::int64_t k);
 
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
           std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {

@@ -12,10 +12,6 @@ void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a,
           std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
 
-/// Whether a product with a right factor of (k, n) is the library's. All others add an element's terms one by one.
-template <class T>
-bool is_library_product(std::int64_t n, std::int64_t k);
-
 /// What gemm does with large products, for any: OpenBLAS. To measure one against the other.
 void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
                   const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,

@@ -63,7 +63,7 @@ void forward(const SubjectForward& a) {
                           : scratch<T>(1 + l % 2, kSubjectRows * widest);
       const T *own_weight = weight + block[l].edge_offset, *own_bias = bias + block[l].target_offset;
       if (l == 0)
-        first_layer(input.tile(b, first, count, out), count, out, in, own_weight, own_bias, y);
+        first_layer(input.tile(b, first, count), count, out, in, own_weight, own_bias, y);
       else
         affine(count, out, in, source, own_weight, own_bias, y);
       if (!last) activate(network.activation, count * out, y, slope ? slopes.target(l) : nullptr);

@@ -71,6 +71,12 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     // The signal through the second block once, then Fisher information and one gradient an edge.
     CHECK(probe_cost(kSmall, 6, 1).operations == 6 * 2 * (8 + 20 + 20));
     CHECK(probe_cost(kSmall, 6, 0).operations == 6 * 2 * (8 + 20));
+    // Of the 12 edges from inputs a row needs a third where two inputs of three are zero.
+    BatchSize sparse = kSmall;
+    sparse.set = 1.0 / 3;
+    CHECK(subject_forward_cost(sparse, 6, false).operations == Approx(6 * 2 * (8 + 4)));
+    CHECK(subject_backward_cost(sparse, 6).operations == Approx(6 * 2 * (8 + 8 + 4)));
+    CHECK(probe_cost(sparse, 6, 1).operations == Approx(6 * 2 * (8 + 2 * (8 + 4))));
     CHECK(probe_cost(kSmall, 6, 1).bytes == 4 * (20 * 3 + 6 * (3 + 2 * 4 + 8)));
   }
   SECTION("what moves memory only") {
