@@ -96,7 +96,7 @@ nlohmann::ordered_json count(const Options& options) {
     return step * static_cast<double>(steps_of(number, dataset.editor_train.count, options.rows));
   };
   const EditGates gates = trained.editor->gates();
-  const double edits = gates.weights || gates.neurons || gates.features ? 2 : 1;  // to a budget, where there are any
+  const double edits = gates.weights || gates.neurons ? 2 : 1;  // to a budget, where there are any
   const double trained_population = population_operations(population, options.population, set),
                made = trained_population + training, polish = static_cast<double>(options.polish) * step,
                saved = epochs(options.fine_tuning) - edits * edit - polish;
@@ -121,7 +121,7 @@ std::string text(const nlohmann::ordered_json& counted, const Options& options) 
   out += row(fmt::format("fine-tuning, {:g} epochs", options.fine_tuning), "fine_tuning");
   out += row(fmt::format("retraining, {:g} epochs", options.retraining), "retraining");
   const std::string edit =
-      counted.at("edits") == 2.0 ? "a budget, two edits and their polish," : "an edit and its polish";
+      counted.at("edits") == 2.0 ? "a budget of weights, two edits and their polish," : "an edit and its polish";
   const auto& networks = counted.at("pays_off_after");
   return out + (networks.is_null()
                     ? edit + " costs more than fine-tuning: the editor never pays off\n"

@@ -12,8 +12,9 @@ double kept_by(EditGates gates, const EditResult& edit);
 
 /// Edits that keep no more than they are told. lambda and budget: (networks, requirements) row-major. Where a budget is
 /// given, its requirement's lambda is not read but found: the editor's curve says which strength keeps that much on
-/// average, one edit at that strength how far this network is from the average, and a second one, corrected by as much
-/// along the curve, closes all gates but the most open ones (kernels::GateBudget), after every pass. A network's edit
+/// average. Of weights and neurons a trial edit at that strength says how far this network is from the average, and the
+/// strength moves along the curve by as much. The edit then closes all gates but the most open ones
+/// (kernels::GateBudget), after every pass. A network's edit
 /// has the same bits alone and in any batch. Throws InputError when a budget is given for a requirement without gates
 /// or with an unknown curve, and what BatchEditor::edit throws.
 std::vector<EditResult> edit_to_budget(BatchEditor& editor, const TrainedEditor& trained,
