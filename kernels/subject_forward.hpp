@@ -7,6 +7,9 @@ namespace amend::kernels {
 /// The numbers behind `Network::activation`, in the order of amend::Activation.
 enum class SubjectActivation : std::int32_t { relu, tanh, silu, sigmoid };
 
+/// A number that no rows had before: see SubjectForward::x_id.
+std::uint64_t new_x_id();
+
 /// B different multi-layer perceptrons over one data batch: hidden layers with the network's activation, linear
 /// outputs. A hidden layer of width n of network b is a (rows, n) matrix, row-major, that begins at element
 /// `(hidden_offset of b + hidden nodes of its earlier layers) * rows` of `activation` and `slope`.

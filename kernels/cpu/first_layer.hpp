@@ -51,6 +51,14 @@ class FirstLayerInput {
     });
   }
 
+  /// The same x, of which network b reads rows row_index[b, :].
+  FirstLayerInput with_index(const TensorView& row_index) const {
+    FirstLayerInput other = *this;
+    other.index_ = row_index.as<std::int32_t>();
+    other.rows_ = row_index.extent(1);
+    return other;
+  }
+
   const T* x() const { return x_; }
 
   /// Of network b, from row `first` on: all in one tile of kSubjectRows.
@@ -65,7 +73,8 @@ class FirstLayerInput {
     const std::int32_t* index = index_ + b * rows_ + first;
     std::int32_t* begin = scratch<std::int32_t>(FirstLayerSlot::tile, kBegin + entries());
     T* value = scratch<T>(FirstLayerSlot::tile, entries());
-    if (find(0, index, count, begin, value)) return {nullptr, {begin, begin + kBegin, value}};
+    if (take(index, count, begin, value) || find(0, index, count, begin, value))
+      return {nullptr, {begin, begin + kBegin, value}};
     T* gathered = scratch<T>(FirstLayerSlot::gathered, kSubjectRows * inputs_);
     for (std::int64_t r = 0; r < count; ++r) std::copy_n(x_ + index[r] * inputs_, inputs_, gathered + r * inputs_);
     return {gathered, {}};
@@ -88,6 +97,29 @@ class FirstLayerInput {
                                                 .value = value});
   }
 
+  /// Copies what was found in the rows before; false where nothing was.
+  bool take(const std::int32_t* index, std::int64_t count, std::int32_t* begin, T* value) const {
+    if (shared_begin_ == nullptr) return false;
+    const std::int64_t most = count * inputs_ / kSparseShare;
+    std::int32_t* column = begin + kBegin;
+    std::int64_t at = 0;
+    begin[0] = 0;
+    for (std::int64_t r = 0; r < count; ++r) {
+      const std::int64_t t = index[r] / kSubjectRows;
+      const std::int32_t* from = shared_begin_ + t * (kBegin + entries());
+      if (from[0] == kDense) return false;
+      const T* from_value = shared_value_ + t * entries();
+      const std::int32_t first = from[index[r] % kSubjectRows], end = from[index[r] % kSubjectRows + 1];
+      if (at + end - first > most) return false;
+      for (std::int32_t e = first; e < end; ++e, ++at) {
+        column[at] = from[kBegin + e];
+        value[at] = from_value[e];
+      }
+      begin[r + 1] = static_cast<std::int32_t>(at);
+    }
+    return true;
+  }
+
   const T* x_;
   const std::int32_t* index_;
   std::int64_t rows_, inputs_;            // rows of a network
@@ -100,8 +132,10 @@ template <class T>
 FirstLayerInput<T> first_layer_input(const TensorView& x, std::uint64_t x_id, const TensorView& row_index) {
   const T* data = x.as<T>();
   const std::int64_t inputs = x.extent(1);
-  if (row_index) return {data, row_index.extent(1), inputs, FirstLayerSlot::once, row_index.as<std::int32_t>()};
-  if (x_id == 0) return {data, x.extent(0), inputs, FirstLayerSlot::once};
+  if (x_id == 0)
+    return row_index ? FirstLayerInput<T>(data, row_index.extent(1), inputs, FirstLayerSlot::once,
+                                          row_index.as<std::int32_t>())
+                     : FirstLayerInput<T>(data, x.extent(0), inputs, FirstLayerSlot::once);
   struct Kept {
     std::uint64_t id = 0;
     std::optional<FirstLayerInput<T>> input;
@@ -111,14 +145,14 @@ FirstLayerInput<T> first_layer_input(const TensorView& x, std::uint64_t x_id, co
   for (int i = 0; i < 2; ++i)
     if (kept[i].id == x_id && kept[i].input->x() == data) {
       older = 1 - i;
-      return *kept[i].input;
+      return row_index ? kept[i].input->with_index(row_index) : *kept[i].input;
     }
   Kept& next = kept[older];
   next = {0,
           FirstLayerInput<T>(data, x.extent(0), inputs, older == 0 ? FirstLayerSlot::kept_a : FirstLayerSlot::kept_b)};
   next.id = x_id;
   older = 1 - older;
-  return *next.input;
+  return row_index ? next.input->with_index(row_index) : *next.input;
 }
 
 /// y (count, out) = x weight^T + bias

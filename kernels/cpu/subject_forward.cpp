@@ -5,6 +5,8 @@
 // for the error signal. Of the first block only the share of x that is not zero, where that is a quarter or less.
 #include "kernels/subject_forward.hpp"
 
+#include <atomic>
+
 #include "kernels/cpu/first_layer.hpp"
 #include "kernels/cpu/subject_activation.hpp"
 #include "kernels/cpu/subject_tile.hpp"
@@ -108,6 +110,18 @@ void backward(const SubjectForwardGradient& g) {
 }
 
 }  // namespace
+}  // namespace amend::kernels::cpu
+
+namespace amend::kernels {
+
+std::uint64_t new_x_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace amend::kernels
+
+namespace amend::kernels::cpu {
 
 void subject_forward(const SubjectForward& args, Stream) {
   validate(args);

@@ -1,11 +1,11 @@
 #include "metanet/train/row_sampler.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
 #include "engine/copy.hpp"
 #include "kernels/gather.hpp"
+#include "kernels/subject_forward.hpp"
 
 namespace amend {
 
@@ -106,8 +106,7 @@ RowBatch RowSampler::gather(const RowDraw& draw, Arena& arena, Stream stream) co
   RowBatch batch = draw.batch;
   batch.x = arena.tensor(draw.batch.x.shape, draw.batch.x.dtype);
   kernels::gather_rows({.x = input_, .index = draw.index, .y = batch.x}, stream);
-  static std::atomic<std::uint64_t> last_id = 0;
-  batch.x_id = ++last_id;
+  batch.x_id = kernels::new_x_id();
   return batch;
 }
 

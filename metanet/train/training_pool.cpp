@@ -38,7 +38,7 @@ void clear(SubjectNetwork& network) {
 }  // namespace
 
 TrainingRows::TrainingRows(const Rows& rows, int inputs, Stream stream)
-    : input({rows.count, inputs}, DType::float32, stream.device()), label(rows.label) {
+    : input({rows.count, inputs}, DType::float32, stream.device()), input_id(kernels::new_x_id()), label(rows.label) {
   check(static_cast<std::int64_t>(rows.input.size()) == rows.count * inputs &&
             static_cast<std::int64_t>(rows.label.size()) == rows.count,
         "training_rows", "expected ", rows.count, " rows of ", inputs, " inputs and a label, got ", rows.input.size(),
@@ -311,6 +311,7 @@ bool TrainingPool::step() {
                                         .weight = value_.weight,
                                         .bias = value_.bias,
                                         .x = rows_->input,
+                                        .x_id = rows_->input_id,
                                         .row_index = row_index_.device,
                                         .activation = activation_,
                                         .slope = slope_,

@@ -17,6 +17,7 @@ struct TrainingRows {
   TrainingRows(const Rows& rows, int inputs, Stream stream = {});
 
   Tensor input;                     // (count, inputs), on the device
+  std::uint64_t input_id;           // see kernels::SubjectForward
   std::vector<std::int32_t> label;  // (count)
 
   std::int64_t count() const { return input.view().extent(0); }

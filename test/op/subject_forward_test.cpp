@@ -144,7 +144,19 @@ TEST_CASE("subject_forward: leaving out zeros changes no bit, and what is kept a
       const Run plain = run(batch, x, {}, grad_50);
       CHECK(same(plain, run(batch, x, {}, grad_50, id)));
       CHECK(same(plain, run(batch, x, {}, grad_50, id)));
+      const Tensor index = test::random_integers({4, 50}, 50, seed);
+      CHECK(same(run(batch, x, index, grad_50), run(batch, x, index, grad_50, id)));
     }
+}
+
+TEST_CASE("subject_forward: rows by index from tiles with and without zeros") {
+  const RandomBatch batch = test::random_batch({{45, 33, 2}, {45, 16, 2}}, Activation::relu, DType::float32, 3);
+  const Tensor x = test::random_tensor({600, 45}, DType::float32, 5);
+  copy(slice_rows(x, 0, 512), test::one_hot_rows(512, {1, 1, 30, 1, 12}, DType::float32, 1), Stream{});
+  Tensor index = test::random_integers({2, 300}, 600, 6);
+  for (int i = 0; i < 300; ++i) index.as<std::int32_t>()[i] %= 512;  // the first network's: without dense rows
+  const Tensor grad = test::random_tensor({2, 300, 2}, DType::float32, 4);
+  CHECK(same(run(batch, x, index, grad), run(batch, x, index, grad, 9100)));
 }
 
 TEST_CASE("subject_forward: a value that is not a number is not left out") {
