@@ -12,6 +12,7 @@ nlohmann::ordered_json turned_switches(const EditorConfig& config) {
   if (!config.shape.input_embedding) turned["editor.input_embedding"] = false;
   if (!config.shape.probe_features) turned["editor.probe_features"] = false;
   if (config.shape.edits != Edits::both) turned["editor.edits"] = to_string(config.shape.edits);
+  if (config.split_rows) turned["training.split_rows"] = true;
   if (config.scalarisation != Scalarisation::linear) turned["training.scalarisation"] = to_string(config.scalarisation);
   return turned;
 }

@@ -107,6 +107,7 @@ EditorConfig read(const Config& root) {
                 "balance",
                 "off",
                 "scalarisation",
+                "split_rows",
                 "validations",
                 "validation_rows"});
   c.seed = t.get("seed", c.seed);
@@ -129,6 +130,7 @@ EditorConfig read(const Config& root) {
   c.barrier = t.get("barrier", c.barrier, at_least(0.0));
   c.balance = t.get("balance", c.balance, between(0.0, 1.0));
   c.off = t.get("off", c.off, between(0.0, 0.9));
+  c.split_rows = t.get("split_rows", c.split_rows);
   c.scalarisation = choice_of(t, "scalarisation", {Scalarisation::linear, Scalarisation::chebyshev});
   c.validations = t.get("validations", c.validations, between(1, 1000));
   return c;

@@ -61,7 +61,8 @@ struct EditorConfig {
   double balance = 0.5;    // a network's loss is weighted by lambda^-balance
   double off = 0.25;       // probability that a requirement is off, when there are several
   Scalarisation scalarisation = Scalarisation::linear;
-  int validations = 8;  // how often the average is measured on the validation networks
+  bool split_rows = false;  // probes read one half of the rows, the loss the other
+  int validations = 8;      // how often the average is measured on the validation networks
   std::int64_t validation_rows = 2000;
 };
 

@@ -41,7 +41,7 @@ editor: {node_width: 12, edge_width: 20, messages: 2, passes: 1, refine_width: 9
 gates: {weight: hard_concrete, neuron: straight_through, feature: hard_concrete, temperature: 0.7, bound: 3}
 training: {seed: 5, steps: 40, batch: 7, rows: 11, cell_rows: 12, probe_rows: 13, probe_cell_rows: 14, edit_probe_rows: 15,
   edit_probe_cell_rows: 16, learning_rate: 0.1, final_learning_rate: 0.2, warmup: 17, weight_decay: 0.3, clip: 0.4,
-  average: 0.5, deep_loss: 0.6, barrier: 0.7, balance: 0.8, off: 0.9, scalarisation: chebyshev, validations: 18, validation_rows: 19}
+  average: 0.5, deep_loss: 0.6, barrier: 0.7, balance: 0.8, off: 0.9, scalarisation: chebyshev, split_rows: true, validations: 18, validation_rows: 19}
 )");
   CHECK(config.shape.requirements == std::vector<std::string>{"neurons", "equalised_odds"});
   CHECK(config.lambda == std::vector<LambdaRange>{{0.01, 0.1}, {0.0, 0.0}});
@@ -58,6 +58,7 @@ training: {seed: 5, steps: 40, batch: 7, rows: 11, cell_rows: 12, probe_rows: 13
   CHECK(config.gates == EditorGates{kernels::GateKind::hard_concrete, kernels::GateKind::straight_through,
                                     kernels::GateKind::hard_concrete, 0.7, 3.0});
   CHECK(config.scalarisation == Scalarisation::chebyshev);
+  CHECK(config.split_rows);
   CHECK(config.seed == 5);
   const std::vector<std::int64_t> counts = {config.steps,
                                             config.batch,

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include "engine/error.hpp"
 #include "engine/memory.hpp"
 #include "metanet/train/interrupt.hpp"
+#include "metanet/train/training_data.hpp"
 #include "metanet/train/training_error.hpp"
 #include "metanet/train/training_step.hpp"
 #include "requirements/registry.hpp"
@@ -57,6 +59,33 @@ TEST_CASE("training an editor lowers its loss on networks and rows it was not tr
   };
   // A maximum of few features moves in steps.
   CHECK(score("0.001") < (scalarisation == "linear" ? 0.97 : 0.99) * score("1e-12"));
+}
+
+TEST_CASE("with split_rows probes read one half of the rows and the loss the other") {
+  const Dataset dataset = test::small_dataset();
+  const Population population = test::small_population(dataset, 9);
+  const TrainedEditor trained = make_editor(config_of({"equalised_odds"}, 2, "  split_rows: true\n"), dataset,
+                                            make_requirements, DType::float32, Device::cpu());
+  Arena fixed;
+  const TrainingData data(trained, population, dataset, RandomStream(1, 2), fixed, Stream{});
+  const Rows& rows = dataset.editor_train;
+  CHECK(data.probe_rows.rows() == (rows.count + 1) / 2);
+  CHECK(data.loss_rows.rows() == rows.count / 2);
+  const auto drawn_from_half = [&](const RowSampler& sampler, std::int64_t half) {
+    std::set<std::vector<float>> members;
+    for (std::int64_t row = half; row < rows.count; row += 2)
+      members.emplace(rows.input.begin() + row * dataset.inputs, rows.input.begin() + (row + 1) * dataset.inputs);
+    Arena arena;
+    const RowBatch batch = sampler.draw(arena, 100, 20, RandomStream(3, 4), DType::float32, Stream{});
+    const float* x = batch.x.as<float>();
+    for (std::int64_t row = 0; row < batch.x.extent(0); ++row, x += dataset.inputs)
+      if (!members.contains(std::vector<float>(x, x + dataset.inputs))) return false;
+    return true;
+  };
+  CHECK(drawn_from_half(data.probe_rows, 0));
+  CHECK(drawn_from_half(data.loss_rows, 1));
+  CHECK_FALSE(drawn_from_half(data.loss_rows, 0));
+  CHECK(train(config_of({"equalised_odds"}, 2, "  steps: 2\n  split_rows: true\n")).provenance["steps"] == 2);
 }
 
 TEST_CASE("a training on fewer networks is one on a population that has no others") {
