@@ -36,6 +36,10 @@ double learning_rate_at(const FineTuning& tuning, std::int64_t step) {
   return tuning.learning_rate * (tuning.final_learning_rate + (1.0 - tuning.final_learning_rate) * cosine);
 }
 
+/// Memory is asked for in pieces of this size: a batch of a few networks needs a few MiB, and clearing more took longer
+/// than a dozen steps.
+constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+
 /// Networks that are trained together, from their first step to their last.
 class FineTuningBatch {
  public:
@@ -48,8 +52,8 @@ class FineTuningBatch {
         rows_(&rows),
         tuning_(&tuning),
         stream_(stream),
-        arena_(stream.device()),
-        step_(stream.device()),
+        arena_(stream.device(), kChunkBytes),
+        step_(stream.device(), kChunkBytes),
         tape_(step_, stream),
         graph_(networks) {
     graph_.stage(arena_);
