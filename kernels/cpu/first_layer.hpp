@@ -1,7 +1,7 @@
 #pragma once
 
-// What the first layer of a subject network reads. Columns of a category are zero in most rows: where no more than a
-// quarter of a row tile's values is not, its products leave the zeros out. That changes no bit of a layer's output,
+// What the first layer of a subject network reads. Columns of a category are zero in most rows: where no more than two
+// fifths of a row tile's values are not, its products leave the zeros out. That changes no bit of a layer's output,
 // unless the layer is so large that a product with all of them would be the library's.
 
 #include <optional>
@@ -12,7 +12,9 @@
 
 namespace amend::kernels::cpu {
 
-inline constexpr std::int64_t kSparseShare = 4;
+/// Non-zeros of so many values up to which leaving the others out pays: a step of a sparse product takes about twice as
+/// long as one of a dense one.
+inline constexpr std::int64_t most_entries(std::int64_t values) { return values * 2 / 5; }
 
 /// Scratch slots of the first layer.
 enum class FirstLayerSlot { once = 33, squares, kept_a, kept_b, tile, gathered, packed, sums };
@@ -84,14 +86,14 @@ class FirstLayerInput {
   static constexpr std::int64_t kBegin = kSubjectRows + 1;
   static constexpr std::int32_t kDense = -1;
 
-  std::int64_t entries() const { return kSubjectRows * inputs_ / kSparseShare + inputs_ + kSparseRoom; }
+  std::int64_t entries() const { return most_entries(kSubjectRows * inputs_) + inputs_ + kSparseRoom; }
 
   bool find(std::int64_t first, const std::int32_t* index, std::int64_t count, std::int32_t* begin, T* value) const {
     return vector_functions().of<T>().compress({.rows = count,
                                                 .columns = inputs_,
                                                 .data = x_ + first * inputs_,
                                                 .index = index,
-                                                .most = count * inputs_ / kSparseShare,
+                                                .most = most_entries(count * inputs_),
                                                 .begin = begin,
                                                 .column = begin + kBegin,
                                                 .value = value});
@@ -100,7 +102,7 @@ class FirstLayerInput {
   /// Copies what was found in the rows before; false where nothing was.
   bool take(const std::int32_t* index, std::int64_t count, std::int32_t* begin, T* value) const {
     if (shared_begin_ == nullptr) return false;
-    const std::int64_t most = count * inputs_ / kSparseShare;
+    const std::int64_t most = most_entries(count * inputs_);
     std::int32_t* column = begin + kBegin;
     std::int64_t at = 0;
     begin[0] = 0;

@@ -2,7 +2,7 @@
 // Backward: delta_L = grad_logits, delta_{l-1} = (delta_l W_l) * slope_{l-1}; grad W_l = delta_l^T a_{l-1}.
 // Bytes: 4 rows (inputs + 2 hidden + classes) per network forward, 4 rows (inputs + 2 hidden) backward; x is shared and
 // stays in the cache. Operations: 2 rows edges forward; backward as much for the weights and, without the first block,
-// for the error signal. Of the first block only the share of x that is not zero, where that is a quarter or less.
+// for the error signal. Of the first block only the share of x that is not zero, where that is small enough.
 #include "kernels/subject_forward.hpp"
 
 #include <atomic>
