@@ -24,6 +24,13 @@ T* scratch(FirstLayerSlot slot, std::int64_t count) {
   return scratch<T>(static_cast<int>(slot), count);
 }
 
+/// Of begins and columns. What is kept of float32 rows outlives a call with float64 rows: apart for the two.
+template <class T>
+std::int32_t* index_scratch(FirstLayerSlot slot, std::int64_t count) {
+  constexpr int kSlots = static_cast<int>(FirstLayerSlot::sums) + 1;
+  return scratch<std::int32_t>(static_cast<int>(slot) + (sizeof(T) == sizeof(double) ? kSlots : 0), count);
+}
+
 /// Rows of a tile: (count, inputs), or without their zeros where `dense` is null.
 template <class T>
 struct FirstLayerRows {
@@ -43,7 +50,7 @@ class FirstLayerInput {
       : x_(x), index_(row_index), rows_(rows), inputs_(inputs) {
     if (index_ != nullptr) return;
     const std::int64_t tiles = subject_tiles(rows_);
-    shared_begin_ = scratch<std::int32_t>(slot, tiles * (kBegin + entries()));
+    shared_begin_ = index_scratch<T>(slot, tiles * (kBegin + entries()));
     shared_value_ = scratch<T>(slot, tiles * entries());
     parallel_for(tiles, [&](std::int64_t t) {
       const std::int64_t first = t * kSubjectRows;
@@ -73,7 +80,7 @@ class FirstLayerInput {
       return {x_ + first * inputs_, {}};
     }
     const std::int32_t* index = index_ + b * rows_ + first;
-    std::int32_t* begin = scratch<std::int32_t>(FirstLayerSlot::tile, kBegin + entries());
+    std::int32_t* begin = index_scratch<T>(FirstLayerSlot::tile, kBegin + entries());
     T* value = scratch<T>(FirstLayerSlot::tile, entries());
     if (take(index, count, begin, value) || find(0, index, count, begin, value))
       return {nullptr, {begin, begin + kBegin, value}};

@@ -56,7 +56,7 @@ TrainingData::TrainingData(const TrainedEditor& trained, const Population& popul
                            const RandomStream& first_probe, Arena& fixed, Stream stream)
     : data(make_editor_data(dataset, trained.groups_on(dataset), fixed, DType::float32, stream)),
       probe_rows(training_rows(trained, dataset, 0, stream)),
-      loss_rows(training_rows(trained, dataset, 1, stream)),
+      loss_rows(trained.config.split_rows ? training_rows(trained, dataset, 1, stream) : probe_rows),
       validation_rows(dataset, dataset.validation, trained.groups_on(dataset), stream),
       train_count(0),
       cache(*trained.editor, data, gather_networks(population, trained.config.networks, train_count),

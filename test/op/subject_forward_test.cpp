@@ -136,17 +136,29 @@ TEST_CASE("subject_forward: leaving out zeros changes no bit, and what is kept a
     CHECK(test::same_bits(slice_rows(reshape(alone.logits, {200, 2}), 50 * n, 50),
                           slice_rows(reshape(dense.logits, {1024, 2}), 256 * n, 50)));
 
-  std::uint64_t id = 9000;
   for (int turn = 0; turn < 2; ++turn)
     for (std::uint64_t seed : {11, 12, 13}) {
       const Tensor x = test::one_hot_rows(50, {1, 1, 30, 1, 12}, dtype, seed);
-      ++id;
+      const std::uint64_t id = kernels::new_x_id();
       const Run plain = run(batch, x, {}, grad_50);
       CHECK(same(plain, run(batch, x, {}, grad_50, id)));
       CHECK(same(plain, run(batch, x, {}, grad_50, id)));
       const Tensor index = test::random_integers({4, 50}, 50, seed);
       CHECK(same(run(batch, x, index, grad_50), run(batch, x, index, grad_50, id)));
     }
+}
+
+TEST_CASE("subject_forward: what is kept about rows of one type outlives rows of the other") {
+  const auto batch_of = [](DType dtype) { return test::random_batch({{45, 33, 2}}, Activation::silu, dtype, 3); };
+  const RandomBatch narrow = batch_of(DType::float32), wide = batch_of(DType::float64);
+  const Tensor x = test::one_hot_rows(50, {1, 1, 30, 1, 12}, DType::float32, 1),
+               other = test::one_hot_rows(50, {1, 30, 1, 1, 12}, DType::float64, 2),
+               grad = test::random_tensor({1, 50, 2}, DType::float32, 4),
+               other_grad = test::random_tensor({1, 50, 2}, DType::float64, 4);
+  const std::uint64_t id = kernels::new_x_id();
+  const Run before = run(narrow, x, {}, grad, id);
+  for (int turn = 0; turn < 2; ++turn) (void)run(wide, other, {}, other_grad, kernels::new_x_id());
+  CHECK(same(before, run(narrow, x, {}, grad, id)));
 }
 
 TEST_CASE("subject_forward: rows by index from tiles with and without zeros") {
@@ -156,7 +168,7 @@ TEST_CASE("subject_forward: rows by index from tiles with and without zeros") {
   Tensor index = test::random_integers({2, 300}, 600, 6);
   for (int i = 0; i < 300; ++i) index.as<std::int32_t>()[i] %= 512;  // the first network's: without dense rows
   const Tensor grad = test::random_tensor({2, 300, 2}, DType::float32, 4);
-  CHECK(same(run(batch, x, index, grad), run(batch, x, index, grad, 9100)));
+  CHECK(same(run(batch, x, index, grad), run(batch, x, index, grad, kernels::new_x_id())));
 }
 
 TEST_CASE("subject_forward: a value that is not a number is not left out") {
