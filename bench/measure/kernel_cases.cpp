@@ -148,6 +148,8 @@ Family adamw_family(std::int64_t parameters) {
                 auto in = std::make_shared<CaseInputs>(dtype, std::vector<int>{2, 2}, 1, stream);
                 const Tensor host_rates(Shape{2}, DType::float64);
                 host_rates.as<double>()[0] = host_rates.as<double>()[1] = 1e-3;
+                const Tensor host_schedule(Shape{3}, DType::float64);
+                std::ranges::copy(kernels::adamw_schedule(1, 0.9), host_schedule.as<double>());
                 const TensorView rates = in->put(host_rates);
                 const std::int64_t offsets[] = {0, parameters};
                 const kernels::AdamW args{.value = in->normal({parameters}),
@@ -155,10 +157,10 @@ Family adamw_family(std::int64_t parameters) {
                                           .first_moment = in->zeros({parameters}),
                                           .second_moment = in->zeros({parameters}),
                                           .average = in->zeros({parameters}),
-                                          .average_decay = 0.9,
                                           .segments = {in->put(offsets), 1},
                                           .learning_rate = slice_rows(rates, 0, 1),
-                                          .weight_decay = slice_rows(rates, 1, 1)};
+                                          .weight_decay = slice_rows(rates, 1, 1),
+                                          .schedule = in->put(host_schedule)};
                 return finish(in, {args.value, args.average}, [args, stream] { kernels::adamw(args, stream); });
               },
           .cost = [parameters](int) { return adamw_cost(static_cast<double>(parameters)); }};

@@ -1,6 +1,6 @@
 // g = grad * min(1, max_norm / norm); m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 // value = value (1 - lr wd) - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps); average = d average + (1 - d) value.
-// Bytes: 28 per element, 36 with the average; the norm reads 4. Operations: about 15 per element.
+// Bytes: 28 per element, 36 with the average; the squares read 4. Operations: about 15 per element.
 #include "kernels/adamw.hpp"
 
 #include <cmath>
@@ -12,13 +12,16 @@ namespace amend::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kChunk = 1 << 14;
+static_assert(kChunk % kSquaresChunk == 0);
 
+/// A sum in the first place of every chunk of this file, zeros between them.
 template <class T>
-void norm_of(const GradientNorm& a) {
+void squares_of(const GradientSquares& a) {
   const T* grad = a.grad.as<T>();
   const std::int64_t n = a.grad.count(), chunks = (n + kChunk - 1) / kChunk;
   // float64 sums: the squares of float32 gradients neither overflow nor vanish.
-  double* partial = scratch<double>(0, chunks);
+  double* partial = a.squares.as<double>();
+  std::fill_n(partial, a.squares.count(), 0.0);
   parallel_for(chunks, [&](std::int64_t chunk) {
     constexpr std::int64_t kLanes = 16;
     double lane[kLanes] = {};
@@ -28,12 +31,21 @@ void norm_of(const GradientNorm& a) {
       for (std::int64_t k = 0; k < kLanes; ++k)
         lane[k] += static_cast<double>(grad[i + k]) * static_cast<double>(grad[i + k]);
     for (std::int64_t k = 0; i < end; ++i, ++k) lane[k] += static_cast<double>(grad[i]) * static_cast<double>(grad[i]);
-    partial[chunk] = 0.0;
-    for (double value : lane) partial[chunk] += value;
+    double& sum = partial[chunk * (kChunk / kSquaresChunk)];
+    for (double value : lane) sum += value;
   });
+}
+
+/// What gradients are scaled by; writes their norm.
+template <class T>
+T clipping(const AdamW& a) {
+  if (!a.squares) return T(1);
   double sum = 0.0;
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) sum += partial[chunk];
-  *a.norm.as<T>() = static_cast<T>(std::sqrt(sum));
+  for (std::int64_t i = 0; i < a.squares.count(); ++i) sum += a.squares.as<double>()[i];
+  const T norm = static_cast<T>(std::sqrt(sum));
+  *a.norm.as<T>() = norm;
+  const double measured = static_cast<double>(norm);
+  return static_cast<T>(measured > a.max_norm ? a.max_norm / measured : 1.0);
 }
 
 template <class T>
@@ -45,20 +57,19 @@ void update(const AdamW& a) {
   T* average = a.average ? a.average.as<T>() : nullptr;
   const double* learning_rate = a.learning_rate.as<double>();
   const double* weight_decay = a.weight_decay.as<double>();
-  const double norm = a.gradient_norm ? static_cast<double>(*a.gradient_norm.as<T>()) : 0.0;
-  const T scale = static_cast<T>(a.gradient_norm && norm > a.max_norm ? a.max_norm / norm : 1.0);
-  const double correction1 = 1.0 - std::pow(a.beta1, static_cast<double>(a.step));
-  const double correction2 = 1.0 - std::pow(a.beta2, static_cast<double>(a.step));
+  const double* schedule = a.schedule.as<double>();
+  const T scale = clipping<T>(a);
+  const double correction = schedule[0];
+  const T root = static_cast<T>(schedule[1]), epsilon = static_cast<T>(a.epsilon);
   const T beta1 = static_cast<T>(a.beta1), rest1 = static_cast<T>(1.0 - a.beta1);
   const T beta2 = static_cast<T>(a.beta2), rest2 = static_cast<T>(1.0 - a.beta2);
-  const T root = static_cast<T>(1.0 / std::sqrt(correction2)), epsilon = static_cast<T>(a.epsilon);
-  const T average_decay = static_cast<T>(a.average_decay), average_rest = static_cast<T>(1.0 - a.average_decay);
+  const T average_decay = static_cast<T>(schedule[2]), average_rest = static_cast<T>(1.0 - schedule[2]);
   const auto& tiles = row_tiles(a.segments, kChunk);
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
     const double rate = learning_rate[tile.segment];
     if (rate == 0.0) return;
-    const T keep = static_cast<T>(1.0 - rate * weight_decay[tile.segment]), step = static_cast<T>(rate / correction1);
+    const T keep = static_cast<T>(1.0 - rate * weight_decay[tile.segment]), step = static_cast<T>(rate / correction);
     const std::int64_t end = tile.first + tile.count;
     for (std::int64_t i = tile.first; i < end; ++i) {
       const T g = grad[i] * scale;
@@ -73,9 +84,10 @@ void update(const AdamW& a) {
 
 }  // namespace
 
-void gradient_norm(const GradientNorm& args, Stream) {
-  expect("gradient_norm", "norm", args.norm, {1}, args.grad.dtype);
-  dispatch_float("gradient_norm", args.grad.dtype, [&](auto zero) { norm_of<decltype(zero)>(args); });
+void gradient_squares(const GradientSquares& args, Stream) {
+  expect("gradient_squares", "squares", args.squares, {(args.grad.count() + kSquaresChunk - 1) / kSquaresChunk},
+         DType::float64);
+  dispatch_float("gradient_squares", args.grad.dtype, [&](auto zero) { squares_of<decltype(zero)>(args); });
 }
 
 void adamw(const AdamW& args, Stream) {
@@ -90,9 +102,10 @@ void adamw(const AdamW& args, Stream) {
   if (args.average) expect(kName, "average", args.average, shape, dtype);
   expect(kName, "learning_rate", args.learning_rate, {args.segments.count}, DType::float64);
   expect(kName, "weight_decay", args.weight_decay, {args.segments.count}, DType::float64);
-  check(args.step >= 1, kName, "steps count from 1, got ", args.step);
-  if (args.gradient_norm) {
-    expect(kName, "gradient_norm", args.gradient_norm, {1}, dtype);
+  expect(kName, "schedule", args.schedule, {3}, DType::float64);
+  if (args.squares) {
+    expect(kName, "squares", args.squares, {(args.value.count() + kSquaresChunk - 1) / kSquaresChunk}, DType::float64);
+    expect(kName, "norm", args.norm, {1}, dtype);
     check(args.max_norm > 0.0, kName, "expected a positive max_norm, got ", args.max_norm);
   }
   dispatch_float(kName, dtype, [&](auto zero) { update<decltype(zero)>(args); });

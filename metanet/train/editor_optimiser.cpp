@@ -9,11 +9,13 @@
 namespace amend {
 
 EditorOptimiser::EditorOptimiser(ParameterSet& parameters, const EditorConfig& config, Stream stream)
-    : parameters_(&parameters), config_(&config), stream_(stream), step_(stream.device(), std::size_t{1} << 16) {
+    : parameters_(&parameters), config_(&config), stream_(stream) {
   const Device device = stream.device();
   for (Tensor* state : {&first_, &second_, &average_, &best_, &backup_})
     *state = Tensor({parameters.count()}, DType::float32, device);
   norm_ = Tensor({1}, DType::float32, device);
+  squares_ =
+      Tensor({(parameters.count() + kernels::kSquaresChunk - 1) / kernels::kSquaresChunk}, DType::float64, device);
   const auto tensors = static_cast<std::int64_t>(parameters.entries().size());
   const Tensor decay({tensors}, DType::float64);
   for (std::int64_t i = 0; i < tensors; ++i)
@@ -23,12 +25,7 @@ EditorOptimiser::EditorOptimiser(ParameterSet& parameters, const EditorConfig& c
   copy(average_, parameters.value(), stream);
 }
 
-const TensorView& EditorOptimiser::measure_gradient() {
-  kernels::gradient_norm({.grad = parameters_->grad(), .norm = norm_}, stream_);
-  return norm_;
-}
-
-void EditorOptimiser::step(std::int64_t done) {
+EditorOptimiser::Plan EditorOptimiser::plan(std::int64_t done, Arena& arena) const {
   const EditorConfig& config = *config_;
   const double warm =
       std::min(1.0, static_cast<double>(done + 1) / static_cast<double>(std::max<std::int64_t>(config.warmup, 1)));
@@ -36,24 +33,29 @@ void EditorOptimiser::step(std::int64_t done) {
       0.5 * (1.0 + std::cos(3.14159265358979323846 * static_cast<double>(done) / static_cast<double>(config.steps)));
   const double rate =
       config.learning_rate * warm * (config.final_learning_rate + (1.0 - config.final_learning_rate) * cosine);
-  step_.reset();
-  const Arena::Staged learning_rate = step_.stage(decay_.view().shape, DType::float64);
-  std::fill_n(learning_rate.host.as<double>(), learning_rate.host.count(), rate);
-  step_.upload(stream_);
   // A young average follows the weights closely.
   const double average = std::min(config.average, static_cast<double>(done + 1) / static_cast<double>(done + 10));
+  const Arena::Staged learning_rate = arena.stage(decay_.view().shape, DType::float64),
+                      schedule = arena.stage({3}, DType::float64);
+  std::fill_n(learning_rate.host.as<double>(), learning_rate.host.count(), rate);
+  std::ranges::copy(kernels::adamw_schedule(done + 1, average), schedule.host.as<double>());
+  return {.learning_rate = learning_rate.device, .schedule = schedule.device};
+}
+
+void EditorOptimiser::step(const TensorView& grad, const Plan& plan) {
+  kernels::gradient_squares({.grad = grad, .squares = squares_}, stream_);
   kernels::adamw({.value = parameters_->value(),
-                  .grad = parameters_->grad(),
+                  .grad = grad,
                   .first_moment = first_,
                   .second_moment = second_,
                   .average = average_,
-                  .average_decay = average,
                   .segments = parameters_->segments(),
-                  .learning_rate = learning_rate.device,
+                  .learning_rate = plan.learning_rate,
                   .weight_decay = decay_,
-                  .step = done + 1,
-                  .gradient_norm = norm_,
-                  .max_norm = config.clip},
+                  .schedule = plan.schedule,
+                  .squares = squares_,
+                  .norm = norm_,
+                  .max_norm = config_->clip},
                  stream_);
 }
 

@@ -16,10 +16,17 @@ class EditorOptimiser {
   /// The arguments outlive this. `stream`: of the device of the parameters.
   EditorOptimiser(ParameterSet& parameters, const EditorConfig& config, Stream stream);
 
-  /// Norm of the gradient, (1), of `parameters.grad()`.
-  const TensorView& measure_gradient();
-  /// Step `done` + 1 of the training, after `measure_gradient`.
-  void step(std::int64_t done);
+  /// What a step takes from the host.
+  struct Plan {
+    TensorView learning_rate;  // (tensors of the parameters) float64
+    TensorView schedule;       // see kernels::adamw_schedule
+  };
+  /// Of step `done` + 1 of the training, staged in `arena`.
+  Plan plan(std::int64_t done, Arena& arena) const;
+  /// Takes the step along `grad`, (parameters). Its launches are the same every time: it can be captured.
+  void step(const TensorView& grad, const Plan& plan);
+  /// (1): norm of the gradient of the last step.
+  const TensorView& norm() const { return norm_.view(); }
 
   /// Puts the average in the place of the parameters, and the parameters back.
   void swap_in_average();
@@ -38,8 +45,7 @@ class EditorOptimiser {
   ParameterSet* parameters_;
   const EditorConfig* config_;
   Stream stream_;
-  Arena step_;  // what a step takes from the host
-  Tensor first_, second_, average_, best_, backup_, norm_, decay_;
+  Tensor first_, second_, average_, best_, backup_, norm_, squares_, decay_;
 };
 
 /// What the steps of a training lost, and the norms of their gradients. On a device these numbers stay there until

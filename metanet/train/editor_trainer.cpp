@@ -157,6 +157,7 @@ class Trainer {
     last_step_ = done_;
     current_ = &data_[static_cast<std::size_t>(done_) % data_.size()];
     draw_batch();
+    const bool on_device = options_.device.is_cuda();
     run_shards({.data = &current_->data,
                 .cache = &current_->cache,
                 .picks = {},
@@ -172,20 +173,21 @@ class Trainer {
                 .cell_rows = config.cell_rows,
                 .training = true,
                 .step = step,
-                .shard = 0});
+                .shard = 0,
+                .optimiser = on_device ? &optimiser_ : nullptr});
+    if (on_device) {
+      history_.add(terms_[0]->total.value(), optimiser_.norm());
+      return;
+    }
     kernels::fill({.y = parameters().grad(), .value = 0.0}, stream_);
     for (std::size_t s = 0; s < terms_.size(); ++s)
       kernels::accumulate({.x = shards_[s]->grad(), .scale = 1.0, .y = parameters().grad()}, stream_);
-    const TensorView& norm = optimiser_.measure_gradient();
-    if (options_.device.is_cuda()) {
-      history_.add(terms_[0]->total.value(), norm);
-    } else {
-      loss_ = 0.0;
-      for (const LossTerms* terms : terms_) loss_ += static_cast<double>(*terms->total.value().as<float>());
-      if (!std::isfinite(loss_)) blame(done_);
-      if (!std::isfinite(*norm.as<float>())) blame_gradient(done_, loss_);
-    }
-    optimiser_.step(done_);
+    loss_ = 0.0;
+    for (const LossTerms* terms : terms_) loss_ += static_cast<double>(*terms->total.value().as<float>());
+    if (!std::isfinite(loss_)) blame(done_);
+    step_.reset();
+    optimiser_.step(parameters().grad(), optimiser_.plan(done_, step_));
+    if (!std::isfinite(*optimiser_.norm().as<float>())) blame_gradient(done_, loss_);
   }
 
   /// Looks at what a device kept of the steps since the last time.
@@ -375,7 +377,8 @@ class Trainer {
   StreamOwner stream_;  // outlives all that works on it
   int shard_networks_;
   TrainedEditor trained_;
-  Arena fixed_;  // rows and indices that outlive every step
+  Arena fixed_;                                      // rows and indices that outlive every step
+  Arena step_{Device::cpu(), std::size_t{1} << 16};  // rates of a step, where the optimiser is not part of it
   std::deque<TrainingData> data_;
   const TrainingData* current_ = nullptr;  // of the last step
   std::vector<std::unique_ptr<TrainingStep>> shards_;

@@ -104,6 +104,8 @@ class FineTuningBatch {
       drawn_groups = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
     const TensorView label = tuning_->target == FineTuningTarget::labels ? stage_labels(drawn) : TensorView{};
     const TensorView learning_rate = constant(step_, learning_rate_at(*tuning_, done));
+    const Arena::Staged schedule = step_.stage({3}, DType::float64);
+    std::ranges::copy(kernels::adamw_schedule(done + 1), schedule.host.as<double>());
     step_.upload(stream_);
 
     for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
@@ -129,8 +131,8 @@ class FineTuningBatch {
     }
     tape_.backward(loss);
     kernels::multiply({.x = mask_, .y = weight_.grad}, stream_);
-    update(weight_, graph_.device_table().network_edges, learning_rate, weight_decay_, done);
-    update(bias_, graph_.device_table().network_nodes, learning_rate, no_decay_, done);
+    update(weight_, graph_.device_table().network_edges, learning_rate, weight_decay_, schedule.device);
+    update(bias_, graph_.device_table().network_nodes, learning_rate, no_decay_, schedule.device);
   }
 
   void finish(std::span<SubjectNetwork> results) {
@@ -182,7 +184,7 @@ class FineTuningBatch {
   }
 
   void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& learning_rate,
-              const TensorView& decay, std::int64_t done) {
+              const TensorView& decay, const TensorView& schedule) {
     kernels::adamw({.value = parameter.value,
                     .grad = parameter.grad,
                     .first_moment = parameter.first_moment,
@@ -190,7 +192,7 @@ class FineTuningBatch {
                     .segments = segments,
                     .learning_rate = learning_rate,
                     .weight_decay = decay,
-                    .step = done + 1},
+                    .schedule = schedule},
                    stream_);
   }
 

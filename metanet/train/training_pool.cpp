@@ -180,6 +180,10 @@ void TrainingPool::build() {
   loss_ = arena_.tensor({rows}, DType::float32);
   grad_loss_ = arena_.tensor({rows}, DType::float32);
   no_decay_ = arena_.zeros({rows}, DType::float64, stream_);
+  const Arena::Staged schedule = arena_.stage({3}, DType::float64);
+  const double corrected[] = {1.0, 1.0, 0.0};  // see `prepare`
+  std::copy_n(corrected, 3, schedule.host.as<double>());
+  schedule_ = schedule.device;
   const Arena::Staged class_weight = arena_.stage({rows, classes}, DType::float32);
   float* out = class_weight.host.as<float>();
   for (const Member& member : members_) out = std::copy_n(member.result.plan->class_weight.begin(), classes, out);
@@ -226,11 +230,11 @@ void TrainingPool::prepare(std::int64_t index) {
     label[i] = rows_->label[static_cast<std::size_t>(row[i])];
   }
 
-  // Networks of one batch are at different steps, the kernel knows one: the correction of the moments' bias goes into
-  // the rates, as at the end of section 2 of Kingma & Ba, *Adam*, ICLR 2015, and is undone in the decay.
-  const kernels::AdamW defaults;
+  // Networks of one batch are at different steps, the optimiser's schedule has one: the correction of the moments' bias
+  // goes into the rates, as at the end of section 2 of Kingma & Ba, *Adam*, ICLR 2015, and is undone in the decay.
   const auto t = static_cast<double>(member.step + 1);
-  const double correction = std::sqrt(1.0 - std::pow(defaults.beta2, t)) / (1.0 - std::pow(defaults.beta1, t));
+  const double correction =
+      std::sqrt(1.0 - std::pow(kernels::kAdamBeta2, t)) / (1.0 - std::pow(kernels::kAdamBeta1, t));
   learning_rate_.host.as<double>()[index] = learning_rate_at(plan, member.step) * correction;
   weight_decay_.host.as<double>()[index] = plan.weight_decay / correction;
 }
@@ -266,7 +270,7 @@ void TrainingPool::update() {
                     .segments = segments,
                     .learning_rate = learning_rate_.device,
                     .weight_decay = decay,
-                    .step = std::int64_t{1} << 40},  // no correction there: see `prepare`
+                    .schedule = schedule_},
                    stream_);
   };
   adamw(&Parameters::weight, graph_.device_table().network_edges, weight_decay_.device);

@@ -101,6 +101,7 @@ class TrainingPool {
   TensorView class_weight_;                     // (networks, classes)
   TensorView loss_, grad_loss_;                 // (networks)
   TensorView no_decay_;                         // (networks) float64
+  TensorView schedule_;                         // of AdamW
   std::int64_t steps_ = 0;
 };
 

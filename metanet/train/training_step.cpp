@@ -144,6 +144,7 @@ TrainingStep::Plan TrainingStep::plan(const Batch& batch) {
     std::copy_n(rows, 4, schedule.host.as<double>());
     inputs.noise_schedule = schedule.device;
   }
+  if (batch.optimiser) plan.optimiser = batch.optimiser->plan(batch.step, arena_);
   return plan;
 }
 
@@ -152,9 +153,9 @@ GraphCache::Key TrainingStep::key(const Batch& batch) const {
   GraphCache::Key key = graph_.launch_key();
   key.insert(key.end(), {batch.training, batch.probe_rows, batch.probe_cell_rows, batch.rows, batch.cell_rows,
                          static_cast<std::int64_t>(batch.shard)});
-  for (const void* memory :
-       {static_cast<const void*>(batch.data), static_cast<const void*>(batch.cache),
-        static_cast<const void*>(batch.probe_sampler), static_cast<const void*>(batch.loss_sampler)})
+  for (const void* memory : {static_cast<const void*>(batch.data), static_cast<const void*>(batch.cache),
+                             static_cast<const void*>(batch.probe_sampler),
+                             static_cast<const void*>(batch.loss_sampler), static_cast<const void*>(batch.optimiser)})
     key.push_back(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(memory)));
   return key;
 }
@@ -277,6 +278,7 @@ void TrainingStep::compute(const Batch& batch, Plan& plan) {
     kernels::fill({.y = grad_, .value = 0.0}, stream);
     tape_.backward(terms_.total);
   }
+  if (batch.optimiser) batch.optimiser->step(grad_, plan.optimiser);
 }
 
 }  // namespace amend

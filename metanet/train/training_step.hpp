@@ -8,6 +8,7 @@
 #include "engine/graph_cache.hpp"
 #include "metanet/data/population.hpp"
 #include "metanet/train/editor_data.hpp"
+#include "metanet/train/editor_optimiser.hpp"
 #include "metanet/train/probe_cache.hpp"
 #include "metanet/train/row_sampler.hpp"
 #include "metanet/train/trained_editor.hpp"
@@ -50,8 +51,10 @@ class TrainingStep {
     std::int64_t probe_rows, probe_cell_rows, rows, cell_rows;
     bool training;
     std::uint32_t step, shard;
+    EditorOptimiser* optimiser = nullptr;  // of a training in one shard: takes its step along `grad()`
   };
-  /// Runs editor and loss; when training, also adds the gradient of the parameters to `grad()`, cleared first.
+  /// Runs editor and loss; when training, also writes the gradient of the parameters to `grad()` and runs the
+  /// optimiser.
   const LossTerms& run(const Batch& batch);
 
   const TensorView& grad() const { return grad_.view(); }  // (parameters)
@@ -68,6 +71,7 @@ class TrainingStep {
     RowDraw probe_rows, loss_rows;
     TensorView coefficient;  // (passes, kinds, networks): see `coefficient`
     ChebyshevScales chebyshev;
+    EditorOptimiser::Plan optimiser;
   };
   Plan plan(const Batch& batch);
   void compute(const Batch& batch, Plan& plan);

@@ -33,7 +33,7 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"cross_entropy", 32},
     {"adamw", 16},
     // Sums of up to a thousand squares in a lane, in float64 whatever the type.
-    {"gradient_norm", 16},
+    {"gradient_squares", 16},
     // Message layers: products of 8 to 64 terms, a layer norm, means over up to 90 rows.
     {"edge_update", 256},
     // Against float32: an operand rounded to 11 (8) bits is off by up to 2^12 (2^15) epsilon. Observed with 64

@@ -12,6 +12,7 @@ struct Counters {
   int waits = 0;             // for an event that was not reached
   int allocations = 0;       // of device or pinned memory
   int kernels = 0;           // passes, by the host or in a graph
+  int queued = 0;            // passes that the host queued one by one
   int graphs = 0;            // launches of graphs
 
   Counters operator-(const Counters& before) const {
@@ -22,6 +23,7 @@ struct Counters {
             waits - before.waits,
             allocations - before.allocations,
             kernels - before.kernels,
+            queued - before.queued,
             graphs - before.graphs};
   }
 };
@@ -29,5 +31,11 @@ struct Counters {
 /// Whether the device counts. One that does not leaves the counters at zero.
 bool has_counters();
 Counters counters();
+
+/// While one of these lives the emulated device repeats no step as a graph: every pass is queued by the host.
+struct WithoutGraphs {
+  WithoutGraphs();
+  ~WithoutGraphs();
+};
 
 }  // namespace amend::test::device

@@ -29,6 +29,8 @@ constexpr std::size_t kRegionBytes = std::size_t{1} << 32;
 constexpr std::size_t kPage = 4096;
 
 Counters counted;
+bool graphs_allowed = true;
+std::size_t generation = 0;  // of scratch memory: graphs that know an earlier one are void
 
 /// The memory of the device. Fresh pages are zero, and freed ones become fresh.
 class Memory {
@@ -164,6 +166,9 @@ void expect_device(int index) { check(index == 0, "emulated device", "there is o
 bool has_counters() { return true; }
 Counters counters() { return counted; }
 
+WithoutGraphs::WithoutGraphs() { graphs_allowed = false; }
+WithoutGraphs::~WithoutGraphs() { graphs_allowed = true; }
+
 bool readable(const void* address) {
   int ends[2];
   check(pipe(ends) == 0, "emulated device", "no pipe");
@@ -186,7 +191,9 @@ void check_arguments(const char* name, const void* args, std::size_t bytes) {
 }
 
 void queue_pass(Twin twin, Work pass, Stream stream) {
-  queue_of(stream)->add([twin, pass = std::move(pass)] {
+  Queue& queue = *queue_of(stream);
+  if (!queue.capture) ++counted.queued;
+  queue.add([twin, pass = std::move(pass)] {
     ++counted.kernels;
     if (twin == Twin::emulated) {
       pass();  // the memory opens for its launches only, not for the host code between them
@@ -318,7 +325,7 @@ void wait(void* event) {
   point.queue->run_until(point.position);
 }
 
-std::size_t scratch_generation(Stream) { return 0; }
+std::size_t scratch_generation(Stream) { return graphs_allowed ? generation : ++generation; }
 void begin_capture(Stream stream) { queue_of(stream)->capture = std::make_unique<Graph>(); }
 void* end_capture(Stream stream, int* kernels) {
   Graph* const graph = queue_of(stream)->capture.release();

@@ -16,4 +16,7 @@ const bool needs_a_gpu = [] {
 bool has_counters() { return false; }
 Counters counters() { return {}; }
 
+WithoutGraphs::WithoutGraphs() = default;
+WithoutGraphs::~WithoutGraphs() = default;
+
 }  // namespace amend::test::device
