@@ -13,6 +13,7 @@
 #include "autograd/op/reduce.hpp"
 #include "autograd/op/subject_forward.hpp"
 #include "engine/copy.hpp"
+#include "engine/graph_cache.hpp"
 #include "engine/parallel.hpp"
 #include "engine/stream_owner.hpp"
 #include "kernels/adamw.hpp"
@@ -96,43 +97,15 @@ class FineTuningBatch {
 
   void step(std::int64_t done) {
     tape_.reset();
-    const auto at = static_cast<std::uint32_t>(done);
-    const auto random = [&](Draw draw) { return RandomStream(tuning_->seed, static_cast<std::uint32_t>(draw), at); };
-    const RowDraw drawn = sampler_->plan(step_, tuning_->rows, 0, random(Draw::target_rows), DType::float32);
-    RowDraw drawn_groups;
-    if (group_sampler_)
-      drawn_groups = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
-    const TensorView label = tuning_->target == FineTuningTarget::labels ? stage_labels(drawn) : TensorView{};
-    const TensorView learning_rate = constant(step_, learning_rate_at(*tuning_, done));
-    const Arena::Staged schedule = step_.stage({3}, DType::float64);
-    std::ranges::copy(kernels::adamw_schedule(done + 1), schedule.host.as<double>());
+    const Plan plan = this->plan(done);
     step_.upload(stream_);
-
-    for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
-    const Variable weight = tape_.leaf(weight_.value, weight_.grad), bias = tape_.leaf(bias_.value, bias_.grad);
-    const RowBatch rows = sampler_->gather(drawn, step_, stream_);
-    const Variable logits =
-        op::subject_forward(tape_, graph_.device_table(), weight, bias, rows.x, {}, false, rows.x_id).logits;
-    Variable loss = op::weighted_sum(tape_, target_loss(logits, rows, label), coefficient_[0]);
-    if (group_sampler_) {
-      const RowBatch cells = group_sampler_->gather(drawn_groups, step_, stream_);
-      const SoftInputs soft{
-          .logits =
-              op::subject_forward(tape_, graph_.device_table(), weight, bias, cells.x, {}, false, cells.x_id).logits,
-          .rows = &cells,
-          .networks = graph_.device_table().networks,
-          .weight_share = {},
-          .neuron_share = {},
-          .feature_share = {}};
-      for (std::size_t r = 0; r < tuning_->requirements.size(); ++r) {
-        const Variable term = tuning_->requirements[r]->soft(tape_, soft);
-        loss = op::add(tape_, loss, op::weighted_sum(tape_, term, coefficient_[r + 1]));
-      }
-    }
-    tape_.backward(loss);
-    kernels::multiply({.x = mask_, .y = weight_.grad}, stream_);
-    update(weight_, graph_.device_table().network_edges, learning_rate, weight_decay_, schedule.device);
-    update(bias_, graph_.device_table().network_nodes, learning_rate, no_decay_, schedule.device);
+    if (stream_.device().is_cuda())
+      graphs_.run({}, stream_, [&] {
+        compute(plan);
+        return std::vector<TensorView>();
+      });
+    else
+      compute(plan);
   }
 
   void finish(std::span<SubjectNetwork> results) {
@@ -156,6 +129,58 @@ class FineTuningBatch {
   struct Parameter {
     TensorView value, grad, first_moment, second_moment;
   };
+  /// What the host draws and writes for a step, staged.
+  struct Plan {
+    RowDraw rows, cells;
+    TensorView label;          // (networks, rows) int32
+    TensorView learning_rate;  // (networks) float64
+    TensorView schedule;       // of AdamW
+  };
+
+  Plan plan(std::int64_t done) {
+    const auto random = [&](Draw draw) {
+      return RandomStream(tuning_->seed, static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(done));
+    };
+    Plan plan;
+    plan.rows = sampler_->plan(step_, tuning_->rows, 0, random(Draw::target_rows), DType::float32);
+    if (group_sampler_)
+      plan.cells = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
+    if (tuning_->target == FineTuningTarget::labels) plan.label = stage_labels(plan.rows);
+    plan.learning_rate = constant(step_, learning_rate_at(*tuning_, done));
+    const Arena::Staged schedule = step_.stage({3}, DType::float64);
+    std::ranges::copy(kernels::adamw_schedule(done + 1), schedule.host.as<double>());
+    plan.schedule = schedule.device;
+    return plan;
+  }
+
+  /// The step after its upload: on a device what changes from step to step lies in device memory.
+  void compute(const Plan& plan) {
+    for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
+    const Variable weight = tape_.leaf(weight_.value, weight_.grad), bias = tape_.leaf(bias_.value, bias_.grad);
+    const RowBatch rows = sampler_->gather(plan.rows, step_, stream_);
+    const Variable logits =
+        op::subject_forward(tape_, graph_.device_table(), weight, bias, rows.x, {}, false, rows.x_id).logits;
+    Variable loss = op::weighted_sum(tape_, target_loss(logits, rows, plan.label), coefficient_[0]);
+    if (group_sampler_) {
+      const RowBatch cells = group_sampler_->gather(plan.cells, step_, stream_);
+      const SoftInputs soft{
+          .logits =
+              op::subject_forward(tape_, graph_.device_table(), weight, bias, cells.x, {}, false, cells.x_id).logits,
+          .rows = &cells,
+          .networks = graph_.device_table().networks,
+          .weight_share = {},
+          .neuron_share = {},
+          .feature_share = {}};
+      for (std::size_t r = 0; r < tuning_->requirements.size(); ++r) {
+        const Variable term = tuning_->requirements[r]->soft(tape_, soft);
+        loss = op::add(tape_, loss, op::weighted_sum(tape_, term, coefficient_[r + 1]));
+      }
+    }
+    tape_.backward(loss);
+    kernels::multiply({.x = mask_, .y = weight_.grad}, stream_);
+    update(weight_, graph_.device_table().network_edges, weight_decay_, plan);
+    update(bias_, graph_.device_table().network_nodes, no_decay_, plan);
+  }
 
   /// The labels of the rows drawn, once for every network: (networks, rows).
   TensorView stage_labels(const RowDraw& drawn) {
@@ -183,16 +208,16 @@ class FineTuningBatch {
     return op::divergence(tape_, wanted.value(), logits, rows.random_rows);
   }
 
-  void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& learning_rate,
-              const TensorView& decay, const TensorView& schedule) {
+  void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& decay,
+              const Plan& plan) {
     kernels::adamw({.value = parameter.value,
                     .grad = parameter.grad,
                     .first_moment = parameter.first_moment,
                     .second_moment = parameter.second_moment,
                     .segments = segments,
-                    .learning_rate = learning_rate,
+                    .learning_rate = plan.learning_rate,
                     .weight_decay = decay,
-                    .schedule = schedule},
+                    .schedule = plan.schedule},
                    stream_);
   }
 
@@ -210,6 +235,7 @@ class FineTuningBatch {
   TensorView original_weight_, original_bias_;  // of the originals
   std::vector<TensorView> coefficient_;         // (networks) of the target, then of every requirement
   TensorView weight_decay_, no_decay_;          // (networks) float64
+  GraphCache graphs_;                           // of the step
 };
 
 }  // namespace

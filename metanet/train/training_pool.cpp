@@ -190,6 +190,7 @@ void TrainingPool::build() {
   class_weight_ = class_weight.device;
   arena_.upload(stream_);
   kernels::fill({.y = grad_loss_, .value = 1.0}, stream_);
+  step_graph_.emplace();
 }
 
 /// 1 at every weight but those of features that a network does not use: with their gradients held at 0, AdamW leaves
@@ -301,14 +302,8 @@ bool TrainingPool::advance() {
   return any_done;
 }
 
-bool TrainingPool::step() {
-  if (graph_.networks() == 0) build();
-  const std::int64_t count = graph_.networks(), batch = config_->batch_size;
-  step_.reset();
-  for (Arena::Staged* indices : {&row_index_, &label_}) *indices = step_.stage({count, batch}, DType::int32);
-  for (Arena::Staged* rates : {&learning_rate_, &weight_decay_}) *rates = step_.stage({count}, DType::float64);
-  parallel_for(count, [&](std::int64_t n) { prepare(n); });
-  step_.upload(stream_);
+/// The step after its upload: on a device what changes from step to step lies in device memory.
+void TrainingPool::compute() {
   for (const TensorView& grad : {grad_.weight, grad_.bias, grad_logits_})
     kernels::fill({.y = grad, .value = 0.0}, stream_);
   const kernels::SubjectForward forward{.table = graph_.device_table(),
@@ -324,12 +319,29 @@ bool TrainingPool::step() {
   const kernels::CrossEntropy loss{
       .logits = logits_, .label = label_.device, .class_weight = class_weight_, .loss = loss_};
   kernels::cross_entropy_forward(loss, stream_);
-  if (looks_at_losses()) check_losses();
   kernels::cross_entropy_backward({.forward = loss, .grad_loss = grad_loss_, .grad_logits = grad_logits_}, stream_);
   kernels::subject_backward(
       {.forward = forward, .grad_logits = grad_logits_, .grad_weight = grad_.weight, .grad_bias = grad_.bias}, stream_);
   if (feature_mask_) kernels::multiply({.x = feature_mask_, .y = grad_.weight}, stream_);
   update();
+}
+
+bool TrainingPool::step() {
+  if (graph_.networks() == 0) build();
+  const std::int64_t count = graph_.networks(), batch = config_->batch_size;
+  step_.reset();
+  for (Arena::Staged* indices : {&row_index_, &label_}) *indices = step_.stage({count, batch}, DType::int32);
+  for (Arena::Staged* rates : {&learning_rate_, &weight_decay_}) *rates = step_.stage({count}, DType::float64);
+  parallel_for(count, [&](std::int64_t n) { prepare(n); });
+  step_.upload(stream_);
+  if (stream_.device().is_cuda())
+    step_graph_->run({}, stream_, [this] {
+      compute();
+      return std::vector<TensorView>();
+    });
+  else
+    compute();
+  if (looks_at_losses()) check_losses();
   ++steps_;
   return advance();
 }

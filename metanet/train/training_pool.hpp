@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/arena.hpp"
+#include "engine/graph_cache.hpp"
 #include "engine/stream.hpp"
 #include "engine/tensor.hpp"
 #include "metanet/graph/graph_batch.hpp"
@@ -42,9 +44,9 @@ class TrainingPool {
 
   /// Takes up new runs.
   void admit(const std::vector<const TrainingPlan*>& plans);
-  /// One step of every network; returns whether a run is done. Allocates nothing unless a snapshot falls due. Throws
-  /// InputError that names run, step and learning rate when a loss is not finite; on a device losses are looked at
-  /// now and then.
+  /// One step of every network; returns whether a run is done. Allocates nothing unless a snapshot falls due; on a
+  /// device it is a graph, from the second step of a batch on. Throws InputError that names run, step and learning rate
+  /// when a loss is not finite; on a device losses are looked at now and then.
   bool step();
   /// Removes the runs that are done and returns them.
   std::vector<Result> take_finished();
@@ -81,6 +83,7 @@ class TrainingPool {
   bool looks_at_losses() const;
   void check_losses() const;
   TensorView stage_feature_mask();
+  void compute();
   void update();
   bool advance();
 
@@ -102,6 +105,7 @@ class TrainingPool {
   TensorView loss_, grad_loss_;                 // (networks)
   TensorView no_decay_;                         // (networks) float64
   TensorView schedule_;                         // of AdamW
+  std::optional<GraphCache> step_graph_;        // of the batch as it is: its memory is in the graph
   std::int64_t steps_ = 0;
 };
 
