@@ -20,8 +20,10 @@ inline DeviceLimits device_limits(Stream stream) {
   return limits;
 }
 #else
-/// Small ones: in tests a handful of networks fills the device, and a network that does not fit is still quick to run.
-inline DeviceLimits device_limits(Stream) { return {.multiprocessors = 2, .shared_bytes = 48 << 10}; }
+/// Of the emulated device, for tests to change. Small ones: a handful of networks fills it, and a network that does not
+/// fit is still quick to run.
+inline DeviceLimits emulated_limits{.multiprocessors = 2, .shared_bytes = 48 << 10};
+inline DeviceLimits device_limits(Stream) { return emulated_limits; }
 #endif
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

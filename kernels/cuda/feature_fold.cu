@@ -1,21 +1,23 @@
 // base = w + sum of closed inputs' weights times their regression on the open ones, a thread block a network. The
-// covariance of the open inputs, with the right-hand sides as further rows, is factorised in float64 in shared memory
-// (in the workspace when it does not fit: more than 200 inputs); a matrix that is not positive definite gives NaN.
-// Operations a network: n^3 / 3 for n open inputs, 2 n^2 a closed input to solve, 2 rows a pair to apply. Bytes:
-// weights twice, and beta, 4 inputs^2, which is most of it; the covariance is read from the cache. feature_deviation:
-// one product (inputs, inputs) by (inputs, rows), then a thread block an input to centre its row.
+// covariance of the open inputs, with the right-hand sides as further rows, is factorised in float64 in shared memory,
+// or in the workspace when the device has too little for a block (154 inputs fit into 99 KB, 200 into 163 KB): the
+// same sums either way. A matrix that is not positive definite gives NaN. Operations a network: n^3 / 3 for n open
+// inputs, 2 n^2 a closed input to solve, 2 rows a pair to apply. Bytes: weights twice, and beta, 4 inputs^2, which is
+// most of it; the covariance is read from the cache. feature_deviation: one product (inputs, inputs) by (inputs, rows),
+// then a thread block an input to centre its row.
 #include "kernels/feature_fold.hpp"
 
 #include <cmath>
 
+#include "kernels/cuda/device_limits.cuh"
 #include "kernels/cuda/gemm.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr std::int64_t kAllShared = 162 << 10;  // bytes of a block on sm_80, less what is static
-constexpr std::int64_t kMemoryBlocks = 256;     // thread blocks when the matrices are in the workspace
+constexpr std::int64_t kStaticShared = 1 << 10;  // bytes at most of what the kernel declares itself
+constexpr std::int64_t kMemoryBlocks = 256;      // thread blocks when the matrices are in the workspace
 constexpr int kFoldWarps = kThreads / kWarp;
 
 template <class T>
@@ -198,12 +200,13 @@ void forward(const FeatureFold& a, Stream stream) {
   const Fold<T> in(a);
   const std::int64_t room = in.matrix_room(), all = in.list_bytes() + room * static_cast<std::int64_t>(sizeof(double));
   if (in.networks == 0) return;
-  if (all <= kAllShared) {
+  const std::int64_t available = device_limits(stream).shared_bytes - kStaticShared;
+  if (all <= available) {
     launch(fold_kernel<T>, grid_of(in.networks), dim3(kThreads), static_cast<std::size_t>(all), stream, in, nullptr,
            room);
     return;
   }
-  check(in.list_bytes() <= kAllShared, "feature_fold", in.inputs, " inputs are too many");
+  check(in.list_bytes() <= available, "feature_fold", in.inputs, " inputs are too many");
   const std::int64_t blocks = in.networks < kMemoryBlocks ? in.networks : kMemoryBlocks;
   launch(fold_kernel<T>, grid_of(blocks), dim3(kThreads), static_cast<std::size_t>(in.list_bytes()), stream, in,
          workspace<double>(stream, blocks * room), room);

@@ -1,8 +1,11 @@
-#include "kernels/feature_fold.hpp"
+#include "test/support/cuda_emulation/device.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "kernels/cuda/device_limits.cuh"
+#include "kernels/feature_fold.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(feature_fold_forward, FeatureFold)
@@ -100,6 +103,21 @@ TEST_CASE("cuda feature_fold") {
 
 TEST_CASE("cuda feature_fold of more inputs than fit into shared memory") {
   check_fold({205, {{205, 2, 2}}, DType::float32, 24});
+}
+
+TEST_CASE("cuda feature_fold: the same bits in shared memory and in the workspace") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const FoldCase c{23, {{23, 4, 2}, {23, 2}, {23, 3, 2}, {23, 3, 3, 2}}, dtype};
+  const RandomBatch batch = random_batch(c.widths, Activation::relu, dtype, 1);
+  const Tensor grad_base = random_tensor({batch.table().edge_count}, dtype, 4);
+  const std::vector<Tensor> expected = run(Twin::cuda, batch, c, grad_base);
+  auto& limits = kernels::emulated_cuda::emulated_limits;
+  const auto before = std::exchange(limits.shared_bytes, 2 << 10);  // no room for 276 doubles beside the lists
+  const std::vector<Tensor> got = run(Twin::cuda, batch, c, grad_base);
+  limits.shared_bytes = 1 << 10;
+  if (!twin_device().is_cuda()) CHECK_THROWS_WITH(run(Twin::cuda, batch, c, grad_base), Catch::Contains("too many"));
+  limits.shared_bytes = before;
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
 }
 
 TEST_CASE("cuda feature_fold of no networks, and of a covariance that is none") {
