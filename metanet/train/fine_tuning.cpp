@@ -19,6 +19,7 @@
 #include "kernels/adamw.hpp"
 #include "kernels/fill.hpp"
 #include "metanet/graph/graph_batch.hpp"
+#include "metanet/train/batch_optimiser.hpp"
 #include "metanet/train/row_sampler.hpp"
 
 namespace amend {
@@ -64,11 +65,9 @@ class FineTuningBatch {
       graph_.gather(of, weight.host, bias.host);
       return std::pair(weight, bias);
     };
-    const auto [weight, bias] = gathered(networks);
-    weight_.value = weight.device;
-    bias_.value = bias.device;
-    const Arena::Staged mask = arena_.stage({edges}, DType::float32);
-    std::transform(weight.host.as<float>(), weight.host.as<float>() + edges, mask.host.as<float>(),
+    optimiser_ = BatchOptimiser(graph_, arena_, stream, networks);
+    const Arena::Staged mask = gathered(networks).first;
+    std::transform(mask.host.as<float>(), mask.host.as<float>() + edges, mask.host.as<float>(),
                    [](float w) { return w != 0.0f ? 1.0f : 0.0f; });
     mask_ = mask.device;
     if (tuning.target == FineTuningTarget::original) {
@@ -84,15 +83,7 @@ class FineTuningBatch {
                    : static_cast<float>(lambda[static_cast<std::size_t>(n) * tuning.requirements.size() + r - 1]);
       coefficient_.push_back(coefficient.device);
     }
-    weight_decay_ = constant(arena_, tuning.weight_decay);
-    no_decay_ = constant(arena_, 0.0);
     arena_.upload(stream);
-    for (Parameter* parameter : {&weight_, &bias_}) {
-      const Shape shape = parameter->value.shape;
-      parameter->grad = arena_.tensor(shape, DType::float32);
-      parameter->first_moment = arena_.zeros(shape, DType::float32, stream);
-      parameter->second_moment = arena_.zeros(shape, DType::float32, stream);
-    }
   }
 
   void step(std::int64_t done) {
@@ -109,14 +100,9 @@ class FineTuningBatch {
   }
 
   void finish(std::span<SubjectNetwork> results) {
-    TensorView weight = weight_.value, bias = bias_.value;
-    Tensor host_weight, host_bias;
-    if (weight.device.is_cuda()) {
-      weight = host_weight = host_copy(weight, stream_);
-      bias = host_bias = host_copy(bias, stream_);
-    }
+    const auto value = optimiser_.on_host(optimiser_.value(), stream_);
     for (std::size_t n = 0; n < results.size(); ++n) {
-      graph_.scatter(static_cast<int>(n), weight, bias, results[n]);
+      graph_.scatter(static_cast<int>(n), value.values.weight, value.values.bias, results[n]);
       const auto finite = [](float x) { return std::isfinite(x); };
       check(std::all_of(results[n].weights.begin(), results[n].weights.end(), finite) &&
                 std::all_of(results[n].biases.begin(), results[n].biases.end(), finite),
@@ -126,15 +112,12 @@ class FineTuningBatch {
   }
 
  private:
-  struct Parameter {
-    TensorView value, grad, first_moment, second_moment;
-  };
   /// What the host draws and writes for a step, staged.
   struct Plan {
     RowDraw rows, cells;
-    TensorView label;          // (networks, rows) int32
-    TensorView learning_rate;  // (networks) float64
-    TensorView schedule;       // of AdamW
+    TensorView label;  // (networks, rows) int32
+    BatchOptimiser::Rates rates;
+    TensorView schedule;  // of AdamW
   };
 
   Plan plan(std::int64_t done) {
@@ -146,7 +129,9 @@ class FineTuningBatch {
     if (group_sampler_)
       plan.cells = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
     if (tuning_->target == FineTuningTarget::labels) plan.label = stage_labels(plan.rows);
-    plan.learning_rate = constant(step_, learning_rate_at(*tuning_, done));
+    plan.rates = optimiser_.stage_rates(step_);
+    const double rate = learning_rate_at(*tuning_, done);
+    for (std::int64_t n = 0; n < graph_.networks(); ++n) plan.rates.set(n, rate, tuning_->weight_decay);
     const Arena::Staged schedule = step_.stage({3}, DType::float64);
     std::ranges::copy(kernels::adamw_schedule(done + 1), schedule.host.as<double>());
     plan.schedule = schedule.device;
@@ -155,8 +140,9 @@ class FineTuningBatch {
 
   /// The step after its upload: on a device what changes from step to step lies in device memory.
   void compute(const Plan& plan) {
-    for (const Parameter& parameter : {weight_, bias_}) kernels::fill({.y = parameter.grad, .value = 0.0}, stream_);
-    const Variable weight = tape_.leaf(weight_.value, weight_.grad), bias = tape_.leaf(bias_.value, bias_.grad);
+    const BatchValues &value = optimiser_.value(), &grad = optimiser_.grad();
+    kernels::fill({.y = grad.all, .value = 0.0}, stream_);
+    const Variable weight = tape_.leaf(value.weight, grad.weight), bias = tape_.leaf(value.bias, grad.bias);
     const RowBatch rows = sampler_->gather(plan.rows, step_, stream_);
     const Variable logits =
         op::subject_forward(tape_, graph_.device_table(), weight, bias, rows.x, {}, false, rows.x_id).logits;
@@ -177,9 +163,8 @@ class FineTuningBatch {
       }
     }
     tape_.backward(loss);
-    kernels::multiply({.x = mask_, .y = weight_.grad}, stream_);
-    update(weight_, graph_.device_table().network_edges, weight_decay_, plan);
-    update(bias_, graph_.device_table().network_nodes, no_decay_, plan);
+    kernels::multiply({.x = mask_, .y = grad.weight}, stream_);
+    optimiser_.step(plan.rates, plan.schedule, stream_);
   }
 
   /// The labels of the rows drawn, once for every network: (networks, rows).
@@ -193,32 +178,12 @@ class FineTuningBatch {
     return label.device;
   }
 
-  /// The same number for every network: (networks) float64, staged in `arena`.
-  TensorView constant(Arena& arena, double value) const {
-    const Arena::Staged staged = arena.stage({graph_.networks()}, DType::float64);
-    std::fill_n(staged.host.as<double>(), graph_.networks(), value);
-    return staged.device;
-  }
-
   Variable target_loss(Variable logits, const RowBatch& rows, const TensorView& label) {
     if (tuning_->target == FineTuningTarget::labels) return op::cross_entropy(tape_, logits, label);
     const Variable wanted = op::subject_forward(tape_, graph_.device_table(), tape_.constant(original_weight_),
                                                 tape_.constant(original_bias_), rows.x, {}, false, rows.x_id)
                                 .logits;
     return op::divergence(tape_, wanted.value(), logits, rows.random_rows);
-  }
-
-  void update(const Parameter& parameter, const kernels::Segments& segments, const TensorView& decay,
-              const Plan& plan) {
-    kernels::adamw({.value = parameter.value,
-                    .grad = parameter.grad,
-                    .first_moment = parameter.first_moment,
-                    .second_moment = parameter.second_moment,
-                    .segments = segments,
-                    .learning_rate = plan.learning_rate,
-                    .weight_decay = decay,
-                    .schedule = plan.schedule},
-                   stream_);
   }
 
   const RowSampler* sampler_;
@@ -230,11 +195,10 @@ class FineTuningBatch {
   Arena step_;
   Tape tape_;
   GraphBatch graph_;
-  Parameter weight_, bias_;                     // (edges), (nodes)
+  BatchOptimiser optimiser_;
   TensorView mask_;                             // (edges): 0 where a weight is zero
   TensorView original_weight_, original_bias_;  // of the originals
   std::vector<TensorView> coefficient_;         // (networks) of the target, then of every requirement
-  TensorView weight_decay_, no_decay_;          // (networks) float64
   GraphCache graphs_;                           // of the step
 };
 

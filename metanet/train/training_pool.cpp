@@ -123,24 +123,18 @@ std::vector<TrainingPool::Result> TrainingPool::take_finished() {
   return results;
 }
 
-TrainingPool::HostParameters TrainingPool::on_host(const Parameters& parameters) const {
-  HostParameters host{.weight = parameters.weight, .bias = parameters.bias};
-  if (!stream_.device().is_cuda()) return host;
-  host.weight = host.weight_copy = host_copy(parameters.weight, stream_);
-  host.bias = host.bias_copy = host_copy(parameters.bias, stream_);
-  return host;
-}
-
 /// Takes the batch apart; the next step builds it anew.
 void TrainingPool::write_back() {
   if (graph_.networks() == 0) return;
-  const HostParameters value = on_host(value_), first = on_host(first_moment_), second = on_host(second_moment_);
+  const auto value = optimiser_.on_host(optimiser_.value(), stream_),
+             first = optimiser_.on_host(optimiser_.first_moment(), stream_),
+             second = optimiser_.on_host(optimiser_.second_moment(), stream_);
   parallel_for(graph_.networks(), [&](std::int64_t index) {
     Member& member = members_[static_cast<std::size_t>(index)];
     const int n = static_cast<int>(index);
-    graph_.scatter(n, value.weight, value.bias, member.network);
-    graph_.scatter(n, first.weight, first.bias, member.first_moment);
-    graph_.scatter(n, second.weight, second.bias, member.second_moment);
+    graph_.scatter(n, value.values.weight, value.values.bias, member.network);
+    graph_.scatter(n, first.values.weight, first.values.bias, member.first_moment);
+    graph_.scatter(n, second.values.weight, second.values.bias, member.second_moment);
   });
   graph_ = GraphBatch();
 }
@@ -156,20 +150,7 @@ void TrainingPool::build() {
   graph_ = GraphBatch(networks);
   arena_.reset();
   graph_.stage(arena_);
-  const auto parameters = [&] {
-    return Parameters{arena_.tensor({graph_.table().edge_count}, DType::float32),
-                      arena_.tensor({graph_.table().node_count}, DType::float32)};
-  };
-  const auto gathered = [&](const std::vector<const SubjectNetwork*>& members) {
-    const Arena::Staged weight = arena_.stage({graph_.table().edge_count}, DType::float32),
-                        bias = arena_.stage({graph_.table().node_count}, DType::float32);
-    graph_.gather(members, weight.host, bias.host);
-    return Parameters{weight.device, bias.device};
-  };
-  value_ = gathered(networks);
-  grad_ = parameters();
-  first_moment_ = gathered(first);
-  second_moment_ = gathered(second);
+  optimiser_ = BatchOptimiser(graph_, arena_, stream_, networks, first, second);
   feature_mask_ = stage_feature_mask();
 
   const std::int64_t batch = config_->batch_size, classes = dataset_->classes, rows = graph_.networks();
@@ -179,7 +160,6 @@ void TrainingPool::build() {
   grad_logits_ = arena_.tensor({rows, batch, classes}, DType::float32);
   loss_ = arena_.tensor({rows}, DType::float32);
   grad_loss_ = arena_.tensor({rows}, DType::float32);
-  no_decay_ = arena_.zeros({rows}, DType::float64, stream_);
   const Arena::Staged schedule = arena_.stage({3}, DType::float64);
   const double corrected[] = {1.0, 1.0, 0.0};  // see `prepare`
   std::copy_n(corrected, 3, schedule.host.as<double>());
@@ -236,8 +216,7 @@ void TrainingPool::prepare(std::int64_t index) {
   const auto t = static_cast<double>(member.step + 1);
   const double correction =
       std::sqrt(1.0 - std::pow(kernels::kAdamBeta2, t)) / (1.0 - std::pow(kernels::kAdamBeta1, t));
-  learning_rate_.host.as<double>()[index] = learning_rate_at(plan, member.step) * correction;
-  weight_decay_.host.as<double>()[index] = plan.weight_decay / correction;
+  rates_.set(index, learning_rate_at(plan, member.step) * correction, plan.weight_decay / correction);
 }
 
 /// On the CPU after every step; on a device now and then, and before a network is handed out.
@@ -262,26 +241,10 @@ void TrainingPool::check_losses() const {
   }
 }
 
-void TrainingPool::update() {
-  const auto adamw = [&](TensorView Parameters::*part, const kernels::Segments& segments, const TensorView& decay) {
-    kernels::adamw({.value = value_.*part,
-                    .grad = grad_.*part,
-                    .first_moment = first_moment_.*part,
-                    .second_moment = second_moment_.*part,
-                    .segments = segments,
-                    .learning_rate = learning_rate_.device,
-                    .weight_decay = decay,
-                    .schedule = schedule_},
-                   stream_);
-  };
-  adamw(&Parameters::weight, graph_.device_table().network_edges, weight_decay_.device);
-  adamw(&Parameters::bias, graph_.device_table().network_nodes, no_decay_);
-}
-
 /// Counts the step, takes snapshots that are due; returns whether a run is done.
 bool TrainingPool::advance() {
   bool any_done = false;
-  HostParameters value;
+  BatchOptimiser::HostValues value;
   for (std::size_t n = 0; n < members_.size(); ++n) {
     Member& member = members_[n];
     const TrainingPlan& plan = *member.result.plan;
@@ -294,8 +257,8 @@ bool TrainingPool::advance() {
       snapshot.run = plan.name;
       snapshot.widths = plan.widths;
       snapshot.activation = plan.activation;
-      if (!value.weight) value = on_host(value_);
-      graph_.scatter(static_cast<int>(n), value.weight, value.bias, snapshot);
+      if (!value.values.all) value = optimiser_.on_host(optimiser_.value(), stream_);
+      graph_.scatter(static_cast<int>(n), value.values.weight, value.values.bias, snapshot);
     }
     any_done = any_done || member.done();
   }
@@ -304,11 +267,11 @@ bool TrainingPool::advance() {
 
 /// The step after its upload: on a device what changes from step to step lies in device memory.
 void TrainingPool::compute() {
-  for (const TensorView& grad : {grad_.weight, grad_.bias, grad_logits_})
-    kernels::fill({.y = grad, .value = 0.0}, stream_);
+  const BatchValues &value = optimiser_.value(), &grad = optimiser_.grad();
+  for (const TensorView& gradient : {grad.all, grad_logits_}) kernels::fill({.y = gradient, .value = 0.0}, stream_);
   const kernels::SubjectForward forward{.table = graph_.device_table(),
-                                        .weight = value_.weight,
-                                        .bias = value_.bias,
+                                        .weight = value.weight,
+                                        .bias = value.bias,
                                         .x = rows_->input,
                                         .x_id = rows_->input_id,
                                         .row_index = row_index_.device,
@@ -321,9 +284,9 @@ void TrainingPool::compute() {
   kernels::cross_entropy_forward(loss, stream_);
   kernels::cross_entropy_backward({.forward = loss, .grad_loss = grad_loss_, .grad_logits = grad_logits_}, stream_);
   kernels::subject_backward(
-      {.forward = forward, .grad_logits = grad_logits_, .grad_weight = grad_.weight, .grad_bias = grad_.bias}, stream_);
-  if (feature_mask_) kernels::multiply({.x = feature_mask_, .y = grad_.weight}, stream_);
-  update();
+      {.forward = forward, .grad_logits = grad_logits_, .grad_weight = grad.weight, .grad_bias = grad.bias}, stream_);
+  if (feature_mask_) kernels::multiply({.x = feature_mask_, .y = grad.weight}, stream_);
+  optimiser_.step(rates_, schedule_, stream_);
 }
 
 bool TrainingPool::step() {
@@ -331,7 +294,7 @@ bool TrainingPool::step() {
   const std::int64_t count = graph_.networks(), batch = config_->batch_size;
   step_.reset();
   for (Arena::Staged* indices : {&row_index_, &label_}) *indices = step_.stage({count, batch}, DType::int32);
-  for (Arena::Staged* rates : {&learning_rate_, &weight_decay_}) *rates = step_.stage({count}, DType::float64);
+  rates_ = optimiser_.stage_rates(step_);
   parallel_for(count, [&](std::int64_t n) { prepare(n); });
   step_.upload(stream_);
   if (stream_.device().is_cuda())

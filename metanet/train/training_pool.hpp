@@ -9,6 +9,7 @@
 #include "engine/stream.hpp"
 #include "engine/tensor.hpp"
 #include "metanet/graph/graph_batch.hpp"
+#include "metanet/train/batch_optimiser.hpp"
 #include "metanet/train/population_plan.hpp"
 
 namespace amend {
@@ -65,18 +66,6 @@ class TrainingPool {
 
     bool done() const { return step == result.plan->steps; }
   };
-  struct Parameters {
-    TensorView weight;  // (edges)
-    TensorView bias;    // (nodes)
-  };
-
-  /// Parameters in host memory: those of the CPU themselves, or a copy.
-  struct HostParameters {
-    TensorView weight, bias;
-    Tensor weight_copy, bias_copy;
-  };
-  HostParameters on_host(const Parameters& parameters) const;
-
   void write_back();
   void build();
   void prepare(std::int64_t index);
@@ -84,7 +73,6 @@ class TrainingPool {
   void check_losses() const;
   TensorView stage_feature_mask();
   void compute();
-  void update();
   bool advance();
 
   const PopulationConfig* config_;
@@ -95,17 +83,16 @@ class TrainingPool {
   GraphBatch graph_;
   Arena arena_;  // of a batch
   Arena step_;   // what a step takes from the host
-  Parameters value_, grad_, first_moment_, second_moment_;
-  TensorView feature_mask_;                     // (edges): 0 at weights of unused features; absent: all are used
-  Arena::Staged row_index_, label_;             // (networks, batch)
-  Arena::Staged learning_rate_, weight_decay_;  // (networks) float64
-  TensorView activation_, slope_;               // (hidden nodes, batch)
-  TensorView logits_, grad_logits_;             // (networks, batch, classes)
-  TensorView class_weight_;                     // (networks, classes)
-  TensorView loss_, grad_loss_;                 // (networks)
-  TensorView no_decay_;                         // (networks) float64
-  TensorView schedule_;                         // of AdamW
-  std::optional<GraphCache> step_graph_;        // of the batch as it is: its memory is in the graph
+  BatchOptimiser optimiser_;
+  TensorView feature_mask_;          // (edges): 0 at weights of unused features; absent: all are used
+  Arena::Staged row_index_, label_;  // (networks, batch)
+  BatchOptimiser::Rates rates_;
+  TensorView schedule_;                   // of AdamW
+  TensorView activation_, slope_;         // (hidden nodes, batch)
+  TensorView logits_, grad_logits_;       // (networks, batch, classes)
+  TensorView class_weight_;               // (networks, classes)
+  TensorView loss_, grad_loss_;           // (networks)
+  std::optional<GraphCache> step_graph_;  // of the batch as it is: its memory is in the graph
   std::int64_t steps_ = 0;
 };
 
