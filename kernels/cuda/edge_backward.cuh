@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             const SlotPlace slot(item, layout, at, half, first_row);
-            row.begin(layout, half);
+            row.begin(layout.across, half);
             const bool aggregates = a.grad_aggregate && slot.inside;
 #pragma unroll
             for (int i = 0; i < kEach / 4; ++i) {
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
               for (int j = 0; j < 4; ++j) grad[half][4 * i + j] *= silu_slope(gate.value[j]);
             }
             if (a.grad_aggregate)
-              row.end(layout, at, half, shared.row_sums[1], [&](int, int c, T sum) {
+              row.end(layout.across, at, half, shared.row_sums[1] + at.warp * D, [&](int, int c, T sum) {
                 if (slot.row < item.rows) write_row(1, slot.row, at.channel(c), sum);
               });
           }
@@ -283,10 +283,10 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const SlotPlace slot(item, layout, at, half, first_row);
-          row.begin(layout, half);
+          row.begin(layout.across, half);
 #pragma unroll
           for (int c = 0; c < kEach; ++c) row.value[c] += grad[half][c];
-          row.end(layout, at, half, shared.row_sums[0], [&](int, int c, T sum) {
+          row.end(layout.across, at, half, shared.row_sums[0] + at.warp * D, [&](int, int c, T sum) {
             if (slot.row < item.rows) write_row(0, slot.row, at.channel(c), sum);
           });
         }

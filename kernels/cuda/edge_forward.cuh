@@ -36,6 +36,57 @@ struct EdgeForwardShared {
   EdgeItem item;
 };
 
+/// g of a warp's 16 slots, whose states are at `edge`. `place(half)` says where the lane's slots are: whether there is
+/// an edge (inside), its row of `edge`, its nodes.
+template <class S, class T, int D, Precision P, class Place>
+__device__ __forceinline__ void form_gates(const LanePlace& at, const Place& place, const S* edge, const T* projection,
+                                           const BlockMatrices<T, D, P, 2>& matrix, EdgeForwardShared<T, D, P>& shared,
+                                           Tile<T, D>& gate) {
+  using Product = EdgeProduct<T, D, P>;
+  Tile<T, D> state = {};
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto slot = place(half);
+    if (!slot.inside) continue;
+    read_channels<D>(edge + slot.edge * D, at.q, [&](int c, S e) { state[half][c] = static_cast<T>(e); });
+    read_channels<D>(projection + slot.target * 4 * D, at.q, [&](int c, T u) { gate[half][c] = u; });
+    read_channels<D>(projection + slot.source * 4 * D + D, at.q, [&](int c, T v) { gate[half][c] += v; });
+  }
+  if constexpr (Product::kFromTile) {
+    Product::put(shared.tile, at, state);
+    __syncwarp();
+  }
+  Product::multiply(shared.tile, at, state, matrix[kToState], gate);
+  normalise<D>(gate[0]);
+  normalise<D>(gate[1]);
+  read_channels<D>(shared.modulation, at.q, [&](int c, T gamma) {
+    gate[0][c] *= gamma;
+    gate[1][c] *= gamma;
+  });
+  read_channels<D>(shared.modulation + D, at.q, [&](int c, T beta) {
+    gate[0][c] = silu(gate[0][c] + beta);
+    gate[1][c] = silu(gate[1][c] + beta);
+  });
+}
+
+/// e + alpha G g of the slots to `edge_out`. Exact products find g in the tile.
+template <class S, class T, int D, Precision P, class Place>
+__device__ __forceinline__ void update_states(const LanePlace& at, const Place& place, const S* edge, S* edge_out,
+                                              const BlockMatrices<T, D, P, 2>& matrix,
+                                              EdgeForwardShared<T, D, P>& shared, const Tile<T, D>& gate) {
+  Tile<T, D> value = {};
+  EdgeProduct<T, D, P>::multiply(shared.tile, at, gate, matrix[kToUpdate], value);
+  // e once more, from where it is near: there are too few registers to keep it.
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto slot = place(half);
+    if (!slot.inside) continue;
+    read_channels<D>(shared.modulation + 2 * D, at.q, [&](int c, T alpha) { value[half][c] *= alpha; });
+    read_channels<D>(edge + slot.edge * D, at.q, [&](int c, S e) { value[half][c] += static_cast<T>(e); });
+    write_channels<D>(edge_out + slot.edge * D, at.q, [&](int c) { return value[half][c]; });
+  }
+}
+
 /// All of an item, by all threads of the block: states are read from `edge` and written to `edge_out`, of which the
 /// first is edge `first_edge` of the batch; write_row(row, channel, sum of g s) and write_column(col, channel, sum of
 /// g t) take the sums over the item's columns and rows. `column` is what a thread sums columns in.
@@ -57,48 +108,32 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
   int buffer = 0;
   for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows, buffer ^= 1) {
     if (at.warp < layout.busy_warps(item.rows - first_row)) {
-      Tile<T, D> gate = {}, value = {};  // value: e, then the update
+      const auto place = [&](int half) {
+        SlotPlace slot(item, layout, at, half, first_row);
+        slot.edge -= first_edge;
+        return slot;
+      };
+      if constexpr (Prefetch)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const SlotPlace slot(item, layout, at, half, first_row);
-        if (!slot.inside) continue;
-        read_channels<D>(edge + (slot.edge - first_edge) * D, at.q,
-                         [&](int c, S e) { value[half][c] = static_cast<T>(e); });
-        read_channels<D>(projection + slot.target * 4 * D, at.q, [&](int c, T u) { gate[half][c] = u; });
-        read_channels<D>(projection + slot.source * 4 * D + D, at.q, [&](int c, T v) { gate[half][c] += v; });
-        if constexpr (Prefetch) {
+        for (int half = 0; half < 2; ++half) {
           const SlotPlace next(item, layout, at, half, first_row + layout.round_rows);
-          if (next.inside) prefetch_row<D>(edge + (next.edge - first_edge) * D, at.q);
+          if (next.inside) prefetch_row<D>(edge + next.edge * D, at.q);
         }
-      }
-      if constexpr (Product::kFromTile) {
-        Product::put(shared.tile, at, value);
-        __syncwarp();
-      }
-      Product::multiply(shared.tile, at, value, matrix[kToState], gate);
-      normalise<D>(gate[0]);
-      normalise<D>(gate[1]);
-      read_channels<D>(shared.modulation, at.q, [&](int c, T gamma) {
-        gate[0][c] *= gamma;
-        gate[1][c] *= gamma;
-      });
-      read_channels<D>(shared.modulation + D, at.q, [&](int c, T beta) {
-        gate[0][c] = silu(gate[0][c] + beta);
-        gate[1][c] = silu(gate[1][c] + beta);
-      });
+      Tile<T, D> gate = {};
+      form_gates<S, T, D, P>(at, place, edge, projection, matrix, shared, gate);
       {
         RowSum<T, D> row;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const SlotPlace slot(item, layout, at, half, first_row);
-          row.begin(layout, half);
+          const SlotPlace slot = place(half);
+          row.begin(layout.across, half);
           if (slot.inside) {
             read_channels<D>(projection + slot.source * 4 * D + 2 * D, at.q,
                              [&](int c, T s) { row.value[c] += gate[half][c] * s; });
             read_channels<D>(projection + slot.target * 4 * D + 3 * D, at.q,
                              [&](int c, T t) { column[half * (D / 4) + c] += gate[half][c] * t; });
           }
-          row.end(layout, at, half, shared.row_sums[buffer], [&](int, int c, T sum) {
+          row.end(layout.across, at, half, shared.row_sums[buffer] + at.warp * D, [&](int, int c, T sum) {
             if (slot.row < item.rows) write_row(slot.row, at.channel(c), sum);
           });
         }
@@ -108,19 +143,7 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
         Product::put(shared.tile, at, gate);
         __syncwarp();
       }
-#pragma unroll
-      for (int c = 0; c < D / 4; ++c) value[0][c] = value[1][c] = T(0);
-      Product::multiply(shared.tile, at, gate, matrix[kToUpdate], value);
-      // e once more, from the cache: there are too few registers to keep it.
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const SlotPlace slot(item, layout, at, half, first_row);
-        if (!slot.inside) continue;
-        read_channels<D>(shared.modulation + 2 * D, at.q, [&](int c, T alpha) { value[half][c] *= alpha; });
-        read_channels<D>(edge + (slot.edge - first_edge) * D, at.q,
-                         [&](int c, S e) { value[half][c] += static_cast<T>(e); });
-        write_channels<D>(edge_out + (slot.edge - first_edge) * D, at.q, [&](int c) { return value[half][c]; });
-      }
+      update_states<S, T, D, P>(at, place, edge, edge_out, matrix, shared, gate);
       if constexpr (Product::kFromTile) __syncwarp();  // the next round writes the tile
     }
     __syncthreads();

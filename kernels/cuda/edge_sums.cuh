@@ -62,41 +62,41 @@ struct SlotPlace {
   }
 };
 
-/// Sums over the slots that share a row, half by half. Rows as wide as a warp's tile: spread over the lanes, into
-/// `warps`, of D elements a warp, to be added over the warps; else complete, write(half, c, sum) in the first lane of
-/// each row.
+/// Sums over the slots that share a row, half by half. Rows as wide as a warp's tile: spread over the lanes, into the D
+/// elements of `warp_sums`, to be added over the warps; else complete, write(half, c, sum) in the first lane of each
+/// row. `across` is that of SlotLayout.
 template <class T, int D>
 struct RowSum {
   Channels<T, D> value;
 
   /// To be called for half 0 and then 1, which add to `value` in between.
-  __device__ __forceinline__ void begin(const SlotLayout& layout, int half) {
-    if (half == 0 || layout.across != kSlots)
+  __device__ __forceinline__ void begin(std::int32_t across, int half) {
+    if (half == 0 || across != kSlots)
 #pragma unroll
       for (int c = 0; c < D / 4; ++c) value[c] = T(0);
   }
   template <class Write>
-  __device__ __forceinline__ void end(const SlotLayout& layout, const LanePlace& at, int half, T* warps,
+  __device__ __forceinline__ void end(std::int32_t across, const LanePlace& at, int half, T* warp_sums,
                                       const Write& write) {
-    if (layout.across == kSlots) {
+    if (across == kSlots) {
       if (half == 0) return;
       SpreadSum<D>::run(value);
       if (SpreadSum<D>::writes(at.g))
 #pragma unroll
-        for (int k = 0; k < SpreadSum<D>::kKept; ++k)
-          warps[at.warp * D + at.channel(SpreadSum<D>::first(at.g) + k)] = value[k];
+        for (int k = 0; k < SpreadSum<D>::kKept; ++k) warp_sums[at.channel(SpreadSum<D>::first(at.g) + k)] = value[k];
       return;
     }
-    for (int lane_bit = 4; lane_bit < 4 * layout.across; lane_bit *= 2)
+    for (int lane_bit = 4; lane_bit < 4 * across; lane_bit *= 2)
 #pragma unroll
       for (int c = 0; c < D / 4; ++c) value[c] += __shfl_xor_sync(kAllLanes, value[c], lane_bit);
-    if (at.g % layout.across == 0)
+    if (at.g % across == 0)
 #pragma unroll
       for (int c = 0; c < D / 4; ++c) write(half, c, value[c]);
   }
 };
 
-/// After a barrier: write(row of the round, channel, sum over the warps side by side) of what RowSum put in `warps`.
+/// After a barrier: write(row of the round, channel, sum over the warps side by side) of what RowSum put in `warps`, D
+/// elements of each.
 template <int D, class T, class Write>
 __device__ __forceinline__ void add_warps(const SlotLayout& layout, const T* warps, const Write& write) {
   if (layout.across != kSlots) return;

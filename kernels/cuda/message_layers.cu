@@ -1,13 +1,20 @@
 // K message layers of a network in one launch: the states of its edges are read from memory once, stay in the shared
-// memory of its thread block and are written once. Bytes an edge that it must cost: twice the size of its state,
-// whatever K (8 D in float32, 4 D in bf16). Operations: those of the layers, 4 D^2 an edge and layer in the products,
-// and for a node 8 D H + 2 F (2 H + 2 D + P). Networks whose states do not fit run layer by layer, with the kernels of
-// the layers.
+// memory of a thread block, or of the blocks of a cluster, and are written once. Bytes an edge that it must cost: twice
+// the size of its state, whatever K (8 D in float32, 4 D in bf16). Operations: those of the layers, 4 D^2 an edge and
+// layer in the products, and for a node 8 D H + 2 F (2 H + 2 D + P).
 //
-// A thread block has 8 warps and a network. Its items (edge_plan.cuh) follow each other as in edge_update; nodes are
-// done 16 at a time, a thread forming an output of 8 of them.
+// The largest network of the batch says how many blocks a network has: the fewest of 1, 2, 4 and 8 that have room for
+// its states beside what their work needs. A block of 227 KB has it for about 600 edges of 64 float32 channels, or 1300
+// of bf16. Where 8 are too few, and where the device has no clusters and one is, the batch runs layer by layer, with
+// the kernels of the layers.
+//
+// A thread block has 8 warps. Alone it does its network's items (edge_plan.cuh) one after the other, as edge_update
+// does; nodes are done 16 at a time, a thread forming an output of 8 of them.
 #include "kernels/cuda/message_layers.cuh"
 
+#include <algorithm>
+
+#include "kernels/cuda/message_clusters.cuh"
 #include "kernels/edge_update.hpp"
 #include "kernels/message_arguments.hpp"
 
@@ -41,21 +48,43 @@ void transpose_weights(const NodeWeights<T>& from, T* to, Stream stream) {
   });
 }
 
+/// How many blocks a network has, none when the largest does not fit; networks at a time; a block's shared memory.
+struct ChipLaunch {
+  int blocks;
+  std::int64_t at_a_time;
+  std::size_t shared;
+};
+
+template <class S, class T, int D, Precision P>
+ChipLaunch chip_launch(const BlockTable& table, std::int64_t inputs, std::int64_t hidden, Stream stream) {
+  const std::size_t work = chip_work_bytes<T, D, P>(inputs, hidden), most = max_shared_bytes(stream);
+  const auto bytes = [&](std::int64_t edges) { return static_cast<std::size_t>(edges) * D * sizeof(S) + work; };
+  if (bytes(table.max_edges) <= most) return {1, table.network_count, bytes(table.max_edges)};
+  for (int blocks = 2; blocks <= kMaxCluster; blocks *= 2) {
+    const std::size_t shared = bytes(share_room(table.max_edges, blocks));
+    if (sizeof(ClusterShared) + shared > most) continue;
+    const std::int64_t clusters =
+        max_clusters(message_clusters_kernel<S, T, D, P>, blocks, dim3(kThreads), shared, stream);
+    if (clusters > 0) return {blocks, std::min<std::int64_t>(clusters, table.network_count), shared};
+  }
+  return {};
+}
+
 /// False when a network does not fit.
 template <class S, class T, int D, Precision P>
 bool run_on_chip(const MessageLayers& m, Stream stream) {
   using Stored = typename EdgeProduct<T, D, P>::Stored;
   const std::int64_t h = m.node.extent(1), p = m.condition.extent(1), f = m.layer[0].weight1.extent(0),
-                     in = h + 2 * D + p, networks = m.table.network_count;
+                     in = h + 2 * D + p;
   for (std::int32_t l = 1; l < m.layers; ++l)
     if (m.layer[l].weight1.extent(0) != f) return false;
-  const std::size_t shared =
-      static_cast<std::size_t>(m.table.max_edges) * D * sizeof(S) + chip_work_bytes<T, D, P>(in, f);
-  if (shared > max_shared_bytes(stream)) return false;
+  const ChipLaunch chip = chip_launch<S, T, D, P>(m.table, in, f, stream);
+  if (chip.blocks == 0) return false;
   Stored* matrices = nullptr;
   T* weights = nullptr;
   const std::int64_t node_weights = NodeWeights<T>{nullptr, nullptr, nullptr, 4 * D, h, in, f}.count();
-  ChipLayers<S, T, D, P> a{};
+  ClusterLayers<S, T, D, P> c{};
+  ChipLayers<S, T, D, P>& a = c.chip;
   a.table = m.table;
   a.layers = m.layers;
   a.h = static_cast<std::int32_t>(h);
@@ -71,6 +100,9 @@ bool run_on_chip(const MessageLayers& m, Stream stream) {
   in_workspace(stream, [&](WorkspaceLayout& layout) {
     matrices = layout.take<Stored>(std::int64_t{m.layers} * kEdgeMatrices * D * D);
     weights = layout.take<T>(m.layers * node_weights);
+    const std::int64_t sums = chip.blocks > 1 ? chip.at_a_time * m.table.max_edges * D : 0;
+    c.row_sums = layout.take<T>(sums);
+    c.chain_sums = layout.take<T>(sums);
   });
   for (std::int32_t l = 0; l < m.layers; ++l) {
     const MessageLayer& from = m.layer[l];
@@ -89,7 +121,13 @@ bool run_on_chip(const MessageLayers& m, Stream stream) {
                   .bias2 = from.bias2.as<T>(),
                   .alpha = from.alpha.as<T>()};
   }
-  launch(message_layers_kernel<S, T, D, P>, grid_of(networks), dim3(kThreads), shared, stream, a);
+  if (chip.blocks == 1) {
+    launch(message_layers_kernel<S, T, D, P>, grid_of(chip.at_a_time), dim3(kThreads), chip.shared, stream, a);
+  } else {
+    c.room = static_cast<std::int32_t>(share_room(m.table.max_edges, chip.blocks));
+    launch_clusters(message_clusters_kernel<S, T, D, P>, chip.at_a_time, chip.blocks, dim3(kThreads), chip.shared,
+                    stream, c);
+  }
   return true;
 }
 

@@ -1,26 +1,12 @@
 #pragma once
 
-// All layers of a network by one thread block, which keeps the states of its edges in shared memory. Sums are formed in
-// the order of the layers' own kernels: a network's bits are the same whether it runs here or layer by layer, as it
-// must when a larger one joins its batch.
+// All layers of a network by one thread block, which keeps the states of its edges in shared memory (by a cluster of
+// blocks: message_clusters.cuh). Sums are formed in the order of the layers' own kernels: a network's bits are the same
+// whether it runs here or layer by layer, as it must when a larger one joins its batch.
 
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/edge_forward.cuh"
 #include "kernels/message_layers.hpp"
-
-#ifdef __CUDACC__
-
-namespace amend::kernels::cuda {
-
-/// The shared memory that a thread block can have on the stream's device.
-inline std::size_t max_shared_bytes(Stream stream) {
-  int bytes = 0;
-  AMEND_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, stream.device().index));
-  return static_cast<std::size_t>(bytes);
-}
-
-}  // namespace amend::kernels::cuda
-
-#endif
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -75,11 +61,11 @@ __device__ __forceinline__ void chip_product(const T* x, std::int32_t in, const 
   }
 }
 
-/// projection = W x + b of the network's nodes.
+/// projection = W x + b of the nodes of a network that fall to block `rank` of `blocks`: every so many kChipNodes.
 template <class S, class T, int D, Precision P>
 __device__ void chip_project(const ChipLayers<S, T, D, P>& a, const ChipLayer<T, D, P>& layer, const Network& network,
-                             const T* node, T* rows) {
-  for (std::int32_t base = 0; base < network.node_count; base += kChipNodes) {
+                             const T* node, T* rows, std::int32_t rank, std::int32_t blocks) {
+  for (std::int32_t base = rank * kChipNodes; base < network.node_count; base += blocks * kChipNodes) {
     const std::int64_t first = network.node_offset + base;
     __syncthreads();
     for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < kChipNodes * a.h; i += kThreads)
@@ -92,18 +78,21 @@ __device__ void chip_project(const ChipLayers<S, T, D, P>& a, const ChipLayer<T,
   }
 }
 
-/// node_out = x + alpha mlp(layer_norm[x, f, r, c]) of the network's nodes; a warp normalises a row.
-template <class S, class T, int D, Precision P>
+/// node_out = x + alpha mlp(layer_norm[x, f, r, c]) of the same nodes; a warp normalises a row, before which it calls
+/// prepare(node).
+template <class S, class T, int D, Precision P, class Prepare>
 __device__ void chip_update_nodes(const ChipLayers<S, T, D, P>& a, const ChipLayer<T, D, P>& layer, std::int64_t index,
-                                  const Network& network, const T* node, T* rows) {
+                                  const Network& network, const T* node, T* rows, std::int32_t rank,
+                                  std::int32_t blocks, const Prepare& prepare) {
   const std::int32_t in = a.inputs(), lane = static_cast<std::int32_t>(threadIdx.x) % kWarp;
   T* hidden = rows + kChipNodes * in;
-  for (std::int32_t base = 0; base < network.node_count; base += kChipNodes) {
+  for (std::int32_t base = rank * kChipNodes; base < network.node_count; base += blocks * kChipNodes) {
     const std::int64_t first = network.node_offset + base;
     __syncthreads();
     for (std::int32_t row = static_cast<std::int32_t>(threadIdx.x) / kWarp; row < kChipNodes; row += kEdgeWarps) {
       T* x = rows + row * in;
       const bool inside = base + row < network.node_count;
+      if (inside) prepare(first + row);
       T sum = T(0), squares = T(0);
       for (std::int32_t i = lane; i < in; i += kWarp) {
         x[i] = !inside           ? T(0)
@@ -153,7 +142,7 @@ __global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<
   const T* node = a.node;
   for (std::int32_t l = 0; l < a.layers; ++l) {
     const ChipLayer<T, D, P>& layer = a.layer[l];
-    chip_project(a, layer, network, node, reinterpret_cast<T*>(work));
+    chip_project(a, layer, network, node, reinterpret_cast<T*>(work), 0, 1);
     __syncthreads();
     const typename Shared::Matrices matrix(layer.matrices, work);
     for (std::int32_t b = network.first_block; b < network.first_block + network.block_count; ++b) {
@@ -178,7 +167,7 @@ __global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<
         zero_ends<D>(item, a.aggregate);
       }
     }
-    chip_update_nodes(a, layer, index, network, node, reinterpret_cast<T*>(work));
+    chip_update_nodes(a, layer, index, network, node, reinterpret_cast<T*>(work), 0, 1, [](std::int64_t) {});
     node = a.node_out;
   }
   __syncthreads();

@@ -86,6 +86,29 @@ void counts_blocks_across(double* x) {
   if (threadIdx.x == 0) x[blockIdx.x] = blockIdx.x ? 2 * x[blockIdx.x - 1] : 1;
 }
 
+/// The blocks of a cluster hand 64 values each to the next block, through memory.
+void rotate_blocks(double* x, bool barrier) {
+  Values& shared = shared_memory<Values>();  // of the block
+  shared.value[threadIdx.x] = x[64 * blockIdx.x + threadIdx.x];
+  cluster_arrive();
+  const std::int32_t next = (cluster_rank() + 1) % cluster_size();
+  if (barrier) cluster_wait();
+  x[64 * (static_cast<std::int32_t>(blockIdx.x) - cluster_rank() + next) + static_cast<std::int32_t>(threadIdx.x)] =
+      shared.value[threadIdx.x];
+  if (!barrier) cluster_wait();
+}
+
+void a_block_returns(double*) {
+  if (cluster_rank() == 1) return;
+  cluster_arrive();
+  cluster_wait();
+}
+void arrives_twice(double*) {
+  cluster_arrive();
+  cluster_arrive();
+}
+void waits_at_once(double*) { cluster_wait(); }
+
 /// Small integers: every product and sum is exact.
 struct MatrixProduct {
   float bf16[16][8], tf32[16][8];
@@ -194,6 +217,36 @@ TEST_CASE("emulation: tensor cores multiply what the lanes hold, rounded") {
   CHECK(pack_bf16(1.0f + 0x1p-8f, 1.0f + 0x1.8p-7f) == 0x3f823f80u);  // ties to even
   CHECK(round_tf32(1.0f + 0x1p-11f) == 1.0f + 0x1p-10f);              // ties away from zero
   CHECK(round_tf32(1.0f + 0x1.fp-12f) == 1.0f);
+}
+
+TEST_CASE("emulation: the blocks of a cluster run together and wait for each other") {
+  const auto run_clusters = [](bool barrier) {
+    std::vector<double> x(8 * 64);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i);
+    launch_clusters(rotate_blocks, 2, 4, dim3(64), 0, Stream{}, x.data(), barrier);
+    return x;
+  };
+  for (const std::uint64_t seed : {1, 2}) {
+    const test::emulation::ScheduleSeed schedule(seed);
+    const std::vector<double> x = run_clusters(true);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const std::size_t block = i / 64, from = block / 4 * 4 + (block + 3) % 4;
+      CHECK(x[i] == static_cast<double>(from * 64 + i % 64));
+    }
+    CHECK(run_clusters(false) != x);
+  }
+}
+
+TEST_CASE("emulation: barriers of a cluster that not all threads reach are errors") {
+  const auto error = [](void (*kernel)(double*), std::int64_t clusters, int size) {
+    return test::error_of(
+        [&] { launch_clusters(kernel, clusters, size, dim3(64), 0, Stream{}, static_cast<double*>(nullptr)); });
+  };
+  CHECK_THAT(error(a_block_returns, 1, 2),
+             Catch::Contains("the cluster's barrier of emulation_test.cpp:") && Catch::Contains("has returned"));
+  CHECK_THAT(error(arrives_twice, 1, 2), Catch::Contains("arrives again"));
+  CHECK_THAT(error(waits_at_once, 1, 2), Catch::Contains("without having arrived"));
+  CHECK_THAT(error(waits_at_once, 1, 16), Catch::Contains("clusters of at most 8"));
 }
 
 TEST_CASE("emulation: what a device would refuse") {

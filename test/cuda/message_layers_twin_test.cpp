@@ -13,6 +13,8 @@ std::vector<Tensor> run(const MessageSetup& setup, Twin twin) {
   return {edge, node};
 }
 
+using Widths = std::vector<std::vector<int>>;
+
 TEST_CASE("cuda message_layers on chip") {
   const auto [type, d] =
       GENERATE(std::pair{DType::float32, 16}, std::pair{DType::float64, 16}, std::pair{DType::bfloat16, 32});
@@ -23,26 +25,79 @@ TEST_CASE("cuda message_layers on chip") {
                 [&](Twin twin) { return run(setup, twin); });
 }
 
-/// The first network alone, on chip, has the bits that it has beside the second one, which makes the batch run layer by
-/// layer: its states of 256 bytes an edge, and what their kernel needs beside them, are more than a thread block has.
-/// First blocks are wider than an item.
-void check_alone(int hidden_of_second) {
-  const RandomBatch batch =
-      random_batch({{130, 2, 2}, {130, hidden_of_second, 2}}, Activation::relu, DType::float32, 2);
+/// Shared memory of a block in KB, and the blocks of a cluster that a network then has.
+struct Limit {
+  std::size_t kilobytes;
+  unsigned blocks;
+};
+
+/// Under each limit the bits are those of the layers' own kernels, which run where a block has no shared memory.
+void check_limits(const Widths& widths, DType type, std::int64_t d, const std::vector<Limit>& limits) {
+  const DType dtype = type == DType::float64 ? DType::float64 : DType::float32;
+  const RandomBatch batch = random_batch(widths, Activation::relu, dtype, 3);
+  const MessageSetup setup(batch.table(), {.d = d, .h = 20, .layers = 2}, type);
+  const auto run_with = [&](const Limit& limit) {
+    const emulation::SharedBytes shared(limit.kilobytes << 10);
+    emulation::take_largest_cluster();
+    std::vector<Tensor> out = run(setup, Twin::cuda);
+    if (!twin_device().is_cuda()) CHECK(emulation::take_largest_cluster() == limit.blocks);
+    return out;
+  };
+  const std::vector<Tensor> expected = run_with({0, 1});
+  std::uint64_t seed = 8;
+  for (const Limit& limit : limits) {
+    INFO("D " << d << ", " << limit.kilobytes << " KB");
+    const emulation::ScheduleSeed schedule(seed++);
+    const std::vector<Tensor> got = run_with(limit);
+    CHECK(same_bits(got[0], expected[0]));
+    CHECK(same_bits(got[1], expected[1]));
+  }
+}
+
+TEST_CASE("cuda message_layers: the same bits in a block, in clusters and layer by layer") {
+  const Widths shapes{{40, 12, 9, 2}, {40, 1, 2}, {40, 5, 2}};  // the second and third are small enough for a block
+  SECTION("float32") { check_limits(shapes, DType::float32, 16, {{26, 8}, {33, 4}, {44, 2}, {60, 1}}); }
+  SECTION("float32, 32 channels") { check_limits(shapes, DType::float32, 32, {{50, 8}, {90, 2}}); }
+  SECTION("float32, 64 channels") { check_limits(shapes, DType::float32, 64, {{108, 8}}); }
+  SECTION("float64") { check_limits(shapes, DType::float64, 16, {{48, 8}, {62, 4}}); }
+  SECTION("bf16") { check_limits(shapes, DType::bfloat16, 16, {{21, 8}, {30, 2}}); }
+  SECTION("bf16, 32 channels") { check_limits(shapes, DType::bfloat16, 32, {{38, 8}, {45, 4}}); }
+  SECTION("bf16, 64 channels") { check_limits(shapes, DType::bfloat16, 64, {{91, 4}}); }
+}
+
+TEST_CASE("cuda message_layers: clusters of networks of other shapes") {
+  SECTION("few columns, whose tiles have several rows") {
+    check_limits({{5, 30, 1}, {5, 3, 1}, {5, 1, 1}}, DType::float32, 16, {{21, 8}, {24, 4}});
+  }
+  SECTION("rows of two items") { check_limits({{130, 3, 1}}, DType::float32, 16, {{24, 8}}); }
+  SECTION("columns of two items") { check_limits({{40, 110, 2}}, DType::float32, 16, {{70, 8}}); }
+  SECTION("columns that three blocks add to") { check_limits({{80, 20, 1}}, DType::float32, 16, {{36, 8}}); }
+  SECTION("fewer edges than blocks") { check_limits({{2, 1, 1}, {2, 60, 1}}, DType::float32, 16, {{21, 8}}); }
+}
+
+/// The first network alone has the bits that it has beside the second one, for which the batch runs in larger clusters
+/// or layer by layer.
+void check_alone(const Widths& widths, DType type) {
+  const RandomBatch batch = random_batch(widths, Activation::relu, DType::float32, 2);
   const MessageShape shape{.d = 64, .h = 12, .layers = 1};
-  const std::vector<Tensor> all = run(MessageSetup(batch.table(), shape, DType::float32), Twin::cuda);
+  const std::vector<Tensor> all = run(MessageSetup(batch.table(), shape, type), Twin::cuda);
   const RandomBatch alone = make_batch({batch.networks[0]}, DType::float32);
-  const std::vector<Tensor> own =
-      run(MessageSetup(alone.table(), shape, DType::float32, &batch.table(), 0), Twin::cuda);
+  const std::vector<Tensor> own = run(MessageSetup(alone.table(), shape, type, &batch.table(), 0), Twin::cuda);
   CHECK(same_bits(own[0], slice_rows(all[0], 0, alone.table().edge_count)));
   CHECK(same_bits(own[1], slice_rows(all[1], 0, alone.table().node_count)));
 }
 
-TEST_CASE("cuda message_layers: a network that stays on chip has the bits of one that runs layer by layer") {
-  check_alone(3);
+TEST_CASE("cuda message_layers: a network has the same bits beside one that needs more blocks") {
+  check_alone({{130, 2, 2}, {130, 3, 2}}, DType::float32);
 }
 
-TEST_CASE("gpu message_layers: the same where a thread block has more memory", "[.][gpu]") { check_alone(8); }
+TEST_CASE("gpu message_layers: the same where a thread block has more memory", "[.][gpu]") {
+  check_alone({{130, 2, 2}, {130, 8, 2}}, DType::float32);
+  for (const DType type : {DType::float32, DType::bfloat16}) {
+    check_alone({{104, 32, 16, 2}, {104, 200, 2}}, type);
+    check_alone({{104, 4, 2}, {104, 32, 16, 2}, {104, 2}, {104, 32, 16, 2}}, type);
+  }
+}
 
 TEST_CASE("cuda message_layers of no layers and no networks") {
   const RandomBatch batch = random_batch({{3, 4, 2}}, Activation::relu, DType::float32, 1);

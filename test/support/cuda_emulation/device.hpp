@@ -4,12 +4,13 @@
 // them), it gives a C++ compiler what the kernels use of CUDA. The twins become `emulated_cuda::<name>` and take
 // tensors in host memory.
 //
-// The blocks of a launch run one after the other, the threads of a block as fibers that take turns at barriers and warp
-// operations, both in an order that a seed shuffles. What this finds:
+// The blocks of a launch run one after the other, those of a cluster together, their threads as fibers that take turns
+// at barriers and warp operations, both in an order that a seed shuffles. What this finds:
 //  - memory read before it was written: shared memory and the workspace hold NaN (integers: -1) when a block, or a
 //    pass, starts;
 //  - a missing barrier, blocks that depend on each other: results differ between two seeds;
-//  - a barrier that some threads of the block (of the warp) never reach, or reach on another line: an Error says which;
+//  - a barrier that some threads of the block (the warp, the cluster) never reach, or reach on another line: an Error
+//    says which;
 //  - out-of-bounds accesses: every buffer is its own heap block, so AddressSanitizer sees them;
 //  - blocks, shared memory and masks that a device would refuse.
 // What it does not find: anything about speed, and races between threads that happen to read and write in order.
@@ -54,9 +55,25 @@ class ScheduleSeed {
   std::uint64_t before_;
 };
 
-/// Runs `thread` once for every thread of the grid. Throws Error for a launch that a device would refuse and for
-/// threads that wait for each other.
-void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread);
+/// Sets the shared memory that kernels are told a block can have, which is that of sm_80 otherwise, for the life of the
+/// object: with little of it a small network is too large for a block.
+class SharedBytes {
+ public:
+  explicit SharedBytes(std::size_t bytes);
+  ~SharedBytes();
+  SharedBytes(const SharedBytes&) = delete;
+  SharedBytes& operator=(const SharedBytes&) = delete;
+
+ private:
+  std::size_t before_;
+};
+std::size_t max_shared_bytes();
+/// Blocks of the largest cluster that was launched since the last call, at least 1.
+unsigned take_largest_cluster();
+
+/// Runs `thread` once for every thread of the grid, which is cut into clusters of `cluster` neighbouring blocks. Throws
+/// Error for a launch that a device would refuse and for threads that wait for each other.
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread, unsigned cluster = 1);
 
 /// Called around every launch: a device on the CPU opens its memory meanwhile (test/support/device).
 struct LaunchHooks {
@@ -66,6 +83,10 @@ struct LaunchHooks {
 void set_launch_hooks(LaunchHooks hooks);
 
 void block_barrier(const Where& where);
+/// The two halves of a barrier of all threads of the cluster.
+void cluster_arrive(const Where& where);
+void cluster_wait(const Where& where);
+unsigned cluster_size();
 /// Waits for the warp; the result holds what each of its lanes gave, until the next call.
 const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where);
 /// Memory of the block that `key` names.
@@ -148,8 +169,29 @@ template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream, Args... args) {
   test::emulation::run(grid, block, shared_bytes, [&] { kernel(static_cast<Parameters>(args)...); });
 }
-/// That of sm_80.
-inline std::size_t max_shared_bytes(Stream) { return 163 << 10; }
+inline std::size_t max_shared_bytes(Stream) { return test::emulation::max_shared_bytes(); }
+
+/// As in kernels/cuda/cluster.cuh.
+template <class... Parameters, class... Args>
+void launch_clusters(void (*kernel)(Parameters...), std::int64_t clusters, int size, dim3 block,
+                     std::size_t shared_bytes, Stream, Args... args) {
+  test::emulation::run(
+      dim3(static_cast<unsigned>(clusters * size)), block, shared_bytes,
+      [&] { kernel(static_cast<Parameters>(args)...); }, static_cast<unsigned>(size));
+}
+/// Few: in tests a cluster has several networks.
+template <class... Parameters>
+std::int64_t max_clusters(void (*)(Parameters...), int, dim3, std::size_t, Stream) {
+  return 2;
+}
+inline std::int32_t cluster_size() { return static_cast<std::int32_t>(test::emulation::cluster_size()); }
+inline std::int32_t cluster_rank() { return static_cast<std::int32_t>(blockIdx.x) % cluster_size(); }
+inline void cluster_arrive(test::emulation::Where where = test::emulation::Where::current()) {
+  test::emulation::cluster_arrive(where);
+}
+inline void cluster_wait(test::emulation::Where where = test::emulation::Where::current()) {
+  test::emulation::cluster_wait(where);
+}
 template <class T>
 T* workspace(Stream, std::int64_t count) {
   return static_cast<T*>(test::emulation::workspace(static_cast<std::size_t>(count) * sizeof(T)));

@@ -23,6 +23,7 @@ constexpr std::size_t kStackBytes = 128 << 10;
 constexpr std::size_t kStaticShared = 48 << 10;  // what every device offers without asking
 constexpr std::size_t kAllShared = 163 << 10;    // of a block on sm_80
 constexpr unsigned kMaxThreads = 1024;
+constexpr unsigned kMaxCluster = 8;  // blocks, on every device that has clusters
 
 /// Bytes of its own on the heap; all ones are NaN in float32 and float64 and -1 in integers.
 class Poisoned {
@@ -40,7 +41,7 @@ class Poisoned {
   std::size_t bytes_;
 };
 
-enum class State { fresh, ready, at_block_barrier, at_warp_barrier, finished };
+enum class State { fresh, ready, at_block_barrier, at_warp_barrier, at_cluster_barrier, finished };
 
 /// A stack that threads run on: the next one begins where one has returned, so that a kernel without barriers needs
 /// one.
@@ -54,6 +55,8 @@ struct Thread {
   State state = State::fresh;
   Where where;
   unsigned parity = 0;
+  bool arrived = false;                // at a barrier of the cluster, and yet to wait there
+  std::uint64_t cluster_barriers = 0;  // complete ones when it arrived
   Fiber* fiber = nullptr;
 };
 
@@ -62,7 +65,16 @@ struct Warp {
   std::uint64_t word[2][kWarp];  // two, so that the next operation does not overwrite what a slow lane has yet to read
 };
 
+/// A block of the cluster that runs.
+struct BlockMemory {
+  unsigned waiting = 0;  // threads at the block's barrier
+  std::vector<std::pair<const void*, Poisoned>> shared;
+  std::unique_ptr<Poisoned> dynamic;
+};
+
 std::uint64_t schedule_seed = 1;
+std::size_t told_shared_bytes = kAllShared;
+unsigned largest_cluster = 1;
 LaunchHooks launch_hooks;
 
 /// Calls the hooks at the beginning and the end of a launch.
@@ -82,17 +94,20 @@ struct Launch {
   std::vector<Fiber*> idle;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
+  std::vector<BlockMemory> blocks;
   std::vector<unsigned> ready;
-  unsigned current = 0, block_waiting = 0, finished = 0;
+  unsigned current = 0, finished = 0;  // threads are numbered through the cluster
+  unsigned arrived = 0;                // at the barrier of the cluster
+  std::uint64_t cluster_barriers = 0;  // complete ones
+  dim3 first_block;
   bool chosen = false;  // `current` is whose turn it is
   std::uint64_t random = 1;
   ucontext_t scheduler;
   const void* scheduler_stack = nullptr;
   std::size_t scheduler_stack_bytes = 0;
   std::exception_ptr error;
-  std::vector<std::pair<const void*, Poisoned>> shared;
-  std::unique_ptr<Poisoned> dynamic;
 
+  BlockMemory& own_block() { return blocks[current / blockDim.x]; }
   std::uint64_t draw(std::uint64_t bound) {
     random ^= random << 13, random ^= random >> 7, random ^= random << 17;
     return (random >> 11) % bound;
@@ -140,7 +155,8 @@ void choose() {
   std::swap(launched.ready[count - 1 - launched.draw(choices)], launched.ready.back());
   launched.current = launched.ready.back();
   launched.ready.pop_back();
-  threadIdx = dim3(launched.current, 0, 0);
+  threadIdx = dim3(launched.current % blockDim.x, 0, 0);
+  blockIdx.x = launched.first_block.x + launched.current / blockDim.x;
 }
 
 void fiber_main() {
@@ -175,13 +191,13 @@ void start(Fiber& fiber) {
   makecontext(&fiber.context, fiber_main, 0);
 }
 
-/// Lets the threads [first, last) go on, who must all have stopped at the same line.
+/// Lets the threads [first, last) that wait go on, who must all have come to the same line.
 void release(unsigned first, unsigned last) {
   for (unsigned t = first; t < last; ++t) {
     Thread& thread = launched.threads[t];
     if (thread.where.line() != launched.threads[first].where.line())
-      fail("emulation", "a divergent barrier: thread ", first, " of block ", blockIdx.x, " waits at ",
-           text_of(launched.threads[first].where), ", thread ", t, " at ", text_of(thread.where));
+      fail("emulation", "a divergent barrier: thread ", first % blockDim.x, " of block ", blockIdx.x, " waits at ",
+           text_of(launched.threads[first].where), ", thread ", t % blockDim.x, " at ", text_of(thread.where));
     thread.state = State::ready;
     launched.ready.push_back(t);
   }
@@ -189,26 +205,38 @@ void release(unsigned first, unsigned last) {
 
 [[noreturn]] void report_deadlock() {
   std::string waiting, others;
-  for (unsigned t = 0; t < blockDim.x; ++t) {
+  unsigned block = 0;
+  for (unsigned t = 0; t < launched.threads.size(); ++t) {
     const Thread& thread = launched.threads[t];
-    if (thread.state == State::finished)
-      others = "thread " + std::to_string(t) + " has returned";
-    else
-      waiting = "thread " + std::to_string(t) + " waits at " +
-                (thread.state == State::at_warp_barrier ? "the warp operation of " : "the barrier of ") +
+    const std::string name = "thread " + std::to_string(t % blockDim.x);
+    if (thread.state == State::finished) {
+      others = name + " has returned";
+    } else {
+      block = launched.first_block.x + t / blockDim.x;
+      waiting = name + " waits at " +
+                (thread.state == State::at_warp_barrier      ? "the warp operation of "
+                 : thread.state == State::at_cluster_barrier ? "the cluster's barrier of "
+                                                             : "the barrier of ") +
                 text_of(thread.where);
+    }
   }
   if (others.empty()) others = "others wait elsewhere";
-  fail("emulation", "a barrier that not all threads reach: in block ", blockIdx.x, " ", waiting, ", ", others);
+  fail("emulation", "a barrier that not all threads reach: in block ", block, " ", waiting, ", ", others);
 }
 
-void run_block() {
-  const unsigned threads = blockDim.x;
+/// From blockIdx on, the blocks of a cluster.
+void run_cluster() {
+  const unsigned threads = blockDim.x * static_cast<unsigned>(launched.blocks.size());
+  launched.first_block = blockIdx;
   launched.warps.assign(threads / kWarp, {});
   launched.ready.clear();
-  launched.block_waiting = launched.finished = 0;
-  for (auto& [key, memory] : launched.shared) memory.poison();
-  if (launched.dynamic) launched.dynamic->poison();
+  launched.finished = launched.arrived = 0;
+  launched.cluster_barriers = 0;
+  for (BlockMemory& block : launched.blocks) {
+    block.waiting = 0;
+    for (auto& [key, memory] : block.shared) memory.poison();
+    if (block.dynamic) block.dynamic->poison();
+  }
   launched.threads.assign(threads, {});
   launched.idle.clear();
   for (unsigned t = 0; t < threads; ++t) {
@@ -228,14 +256,14 @@ void run_block() {
     enter(*first.fiber);
     if (launched.error) std::rethrow_exception(std::exchange(launched.error, nullptr));
     if (launched.chosen) continue;
-    const unsigned t = launched.current, warp = t / kWarp;
+    const unsigned t = launched.current, warp = t / kWarp, block = t / blockDim.x;
     const State state = launched.threads[t].state;
     if (state == State::at_warp_barrier && ++launched.warps[warp].waiting == kWarp) {
       launched.warps[warp].waiting = 0;
       release(warp * kWarp, (warp + 1) * kWarp);
-    } else if (state == State::at_block_barrier && ++launched.block_waiting == threads) {
-      launched.block_waiting = 0;
-      release(0, threads);
+    } else if (state == State::at_block_barrier && ++launched.blocks[block].waiting == blockDim.x) {
+      launched.blocks[block].waiting = 0;
+      release(block * blockDim.x, (block + 1) * blockDim.x);
     }
   }
   if (launched.finished != threads) report_deadlock();
@@ -253,36 +281,67 @@ void stop(State state, const Where& where) {
 ScheduleSeed::ScheduleSeed(std::uint64_t seed) : before_(std::exchange(schedule_seed, seed)) {}
 ScheduleSeed::~ScheduleSeed() { schedule_seed = before_; }
 
+SharedBytes::SharedBytes(std::size_t bytes) : before_(std::exchange(told_shared_bytes, bytes)) {}
+SharedBytes::~SharedBytes() { told_shared_bytes = before_; }
+std::size_t max_shared_bytes() { return told_shared_bytes; }
+unsigned take_largest_cluster() { return std::exchange(largest_cluster, 1u); }
+
 void set_launch_hooks(LaunchHooks hooks) { launch_hooks = hooks; }
 
-void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread) {
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread, unsigned cluster) {
   check(block.y == 1 && block.z == 1 && grid.y <= 65535 && grid.z <= 65535, "emulation",
         "expected a one-dimensional block and a grid of at most 65535 in y and z");
   check(block.x % kWarp == 0 && block.x > 0 && block.x <= kMaxThreads, "emulation", "expected whole warps and at most ",
         kMaxThreads, " threads in a block, got ", block.x);
   check(shared_bytes <= kAllShared, "emulation", shared_bytes, " bytes of shared memory are too many");
+  check(cluster > 0 && cluster <= kMaxCluster && grid.x % cluster == 0, "emulation", "expected clusters of at most ",
+        kMaxCluster, " blocks, and whole ones, got ", grid.x, " blocks in clusters of ", cluster);
+  largest_cluster = std::max(largest_cluster, cluster);
   const HookedLaunch hooked;
   const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
   launched.thread = &thread;
   launched.random = schedule_seed * 0x9E3779B97F4A7C15u + 1;
-  launched.shared.clear();
-  launched.dynamic = shared_bytes ? std::make_unique<Poisoned>(shared_bytes) : nullptr;
-  while (launched.fibers.size() < block.x) launched.fibers.push_back(std::make_unique<Fiber>());
+  launched.blocks.clear();
+  launched.blocks.resize(cluster);
+  if (shared_bytes)
+    for (BlockMemory& own : launched.blocks) own.dynamic = std::make_unique<Poisoned>(shared_bytes);
+  while (launched.fibers.size() < block.x * cluster) launched.fibers.push_back(std::make_unique<Fiber>());
   blockDim = block;
   gridDim = grid;
-  std::vector<std::uint64_t> order(blocks);
-  for (std::uint64_t b = 0; b < blocks; ++b) {
-    order[b] = b;
+  std::vector<std::uint64_t> order(blocks / cluster);
+  for (std::uint64_t b = 0; b < order.size(); ++b) {
+    order[b] = b * cluster;
     std::swap(order[b], order[launched.draw(b + 1)]);
   }
   for (const std::uint64_t b : order) {
     blockIdx = dim3(static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
                     static_cast<unsigned>(b / grid.x / grid.y));
-    run_block();
+    run_cluster();
   }
 }
 
 void block_barrier(const Where& where) { stop(State::at_block_barrier, where); }
+
+void cluster_arrive(const Where& where) {
+  Thread& thread = launched.threads[launched.current];
+  check(!thread.arrived, "emulation", "a thread arrives again without having waited at ", text_of(where));
+  thread.arrived = true;
+  thread.cluster_barriers = launched.cluster_barriers;
+  if (++launched.arrived < launched.threads.size()) return;
+  launched.arrived = 0;
+  ++launched.cluster_barriers;
+  for (unsigned t = 0; t < launched.threads.size(); ++t)
+    if (launched.threads[t].state == State::at_cluster_barrier) release(t, t + 1);
+}
+
+void cluster_wait(const Where& where) {
+  Thread& thread = launched.threads[launched.current];
+  check(thread.arrived, "emulation", "a thread waits without having arrived at ", text_of(where));
+  thread.arrived = false;
+  if (thread.cluster_barriers == launched.cluster_barriers) stop(State::at_cluster_barrier, where);
+}
+
+unsigned cluster_size() { return static_cast<unsigned>(launched.blocks.size()); }
 
 const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where) {
   check(mask == ~0u, "emulation", "expected all lanes in the mask at ", text_of(where));
@@ -296,16 +355,20 @@ const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Whe
 
 void* shared_object(const void* key, std::size_t bytes) {
   std::size_t used = bytes;
-  for (const auto& [name, memory] : launched.shared) {
+  auto& shared = launched.own_block().shared;
+  for (const auto& [name, memory] : shared) {
     if (name == key) return memory.data();
     used += memory.bytes();
   }
   check(used <= kStaticShared, "emulation", used, " bytes of static shared memory are too many");
-  launched.shared.emplace_back(key, Poisoned(bytes));
-  return launched.shared.back().second.data();
+  shared.emplace_back(key, Poisoned(bytes));
+  return shared.back().second.data();
 }
 
-void* dynamic_shared() { return launched.dynamic ? launched.dynamic->data() : nullptr; }
+void* dynamic_shared() {
+  const auto& dynamic = launched.own_block().dynamic;
+  return dynamic ? dynamic->data() : nullptr;
+}
 
 void* workspace(std::size_t bytes) {
   scratch = std::make_unique<Poisoned>(bytes);
