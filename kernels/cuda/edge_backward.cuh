@@ -17,6 +17,7 @@ struct EdgeBackward {
   EdgeForward<T, T, D, P> forward;
   const T *grad_edge_out, *grad_aggregate;  // or null
   T *grad_edge, *grad_projection;           // grad_edge or null
+  T* kept;                                  // (thread blocks, sums, threads): what registers have no room for
   T* weight_partial;                        // (thread blocks, 2, D, D): of C and G
   T* modulation_partial;                    // (items, 3 D)
 };
@@ -26,8 +27,9 @@ struct EdgeBackwardPass {
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
   using Matrices = BlockMatrices<T, D, P, kEdgeMatrices>;
-  // What does not fit the registers of a thread: column sums in shared memory where there is room; the sums of the
-  // weights' gradients, and the normalised state while the products around g run, in memory.
+  // What does not fit the registers of a thread: column sums in shared memory where there is room, and those of gamma,
+  // beta and alpha; the sums of the weights' gradients, and the normalised state while the products around g run, in
+  // memory.
   static constexpr bool kColumnsInMemory = D >= 64, kColumnsShared = D == 64 && sizeof(typename Product::Stored) == 2,
                         kWeightsInMemory = D > (Product::kFromTile ? 32 : 64), kNormalInMemory = D > 64;
   static constexpr int kColumnSums = D;  // of a thread: v and s of two slots
@@ -43,8 +45,10 @@ struct EdgeBackwardPass {
     alignas(16) unsigned char tiles[kTileBytes > kColumnBytes ? kTileBytes : kColumnBytes];  // two; then column sums
     T row_sums[2][kEdgeWarps * D];                                                           // gradients of u and t
     T network_sums[3][kEdgeWarps * D];                                                       // of gamma, beta, alpha
-    T modulation[3 * D];
-    EdgeItem item;
+    alignas(16) T modulation[3 * D];
+    EdgeItem item;  // what does not change over an item: here, not in registers
+    SlotLayout layout;
+    T per_row, per_col;
     T columns[kColumnsShared ? kColumnSums * kThreads : 1];
   };
   static constexpr std::size_t kSharedBytes = Matrices::kBytes + sizeof(Shared);
@@ -65,15 +69,16 @@ __device__ __forceinline__ void add_outer_products(const Word* a, const Word* b,
   }
 }
 
-/// sum[k] += the sum over the warp's slots of term(half, c), spread over the lanes.
+/// sum[channel] += the sum over the warp's slots of term(half, c).
 template <int D, class T, class Term>
-__device__ __forceinline__ void add_network(T* sum, const Term& term) {
+__device__ __forceinline__ void add_network(T* sum, const LanePlace& at, const Term& term) {
   Channels<T, D> value;
 #pragma unroll
   for (int c = 0; c < D / 4; ++c) value[c] = term(0, c) + term(1, c);
   SpreadSum<D>::run(value);
 #pragma unroll
-  for (int k = 0; k < SpreadSum<D>::kKept; ++k) sum[k] += value[k];
+  for (int k = 0; k < SpreadSum<D>::kKept; ++k)
+    if (SpreadSum<D>::writes(at.g)) sum[at.channel(SpreadSum<D>::first(at.g) + k)] += value[k];
 }
 
 template <class T, int D, Precision P>
@@ -81,7 +86,6 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   using Pass = EdgeBackwardPass<T, D, P>;
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
-  using Spread = SpreadSum<D>;
   constexpr int kEach = D / 4;
   const EdgeForward<T, T, D, P>& in = a.forward;
   unsigned char* memory = dynamic_shared_memory<unsigned char>();
@@ -89,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   typename Pass::Shared& shared = *reinterpret_cast<typename Pass::Shared*>(memory + Pass::Matrices::kBytes);
   Word *tile0 = reinterpret_cast<Word*>(shared.tiles), *tile1 = tile0 + Product::kTileWords;
   const LanePlace at;
-  T* kept = in.kept + std::int64_t{blockIdx.x} * Pass::kKept * kThreads;
+  T* kept = a.kept + std::int64_t{blockIdx.x} * Pass::kKept * kThreads;
   KeptSums<T, Pass::kColumnSums, Pass::kColumnsInMemory> column(Pass::kColumnsShared ? shared.columns
                                                                                      : kept);  // of v, s
   KeptSums<T, Product::kSums, Pass::kWeightsInMemory> weight_c(kept + Pass::kKeptColumns * kThreads),
@@ -102,24 +106,28 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
        index += static_cast<std::int32_t>(gridDim.x)) {
     __syncthreads();  // the item before is done with the shared memory
-    if (threadIdx.x == 0) shared.item = edge_item(in.table, in.plan, index);
+    if (threadIdx.x == 0) {
+      shared.item = edge_item(in.table, in.plan, index);
+      shared.layout = SlotLayout(shared.item.cols);
+      shared.per_row = T(1) / static_cast<T>(shared.item.block.cols);
+      shared.per_col = T(1) / static_cast<T>(shared.item.block.rows);
+    }
+    for (int i = static_cast<int>(threadIdx.x); i < 3 * kEdgeWarps * D; i += kThreads)
+      (&shared.network_sums[0][0])[i] = T(0);
     __syncthreads();
-    const EdgeItem& item = shared.item;  // there, not in registers
-    const SlotLayout layout(item.cols);
-    const T per_row = T(1) / static_cast<T>(item.block.cols), per_col = T(1) / static_cast<T>(item.block.rows);
+    const EdgeItem& item = shared.item;
+    const SlotLayout& layout = shared.layout;
     for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads)
       shared.modulation[i] = in.modulation[std::int64_t{item.block.network} * 3 * D + i];
     __syncthreads();
     // The gradients of u (which = 0) and t (1) of a row.
-    const auto write_row = [&](int which, std::int32_t row, int channel, T sum) {
-      if (item.row_partial < 0)
-        a.grad_projection[item.target(row) * 4 * D + 3 * which * D + channel] += sum;
-      else
-        in.row_partial[(item.row_partial + row) * 2 * D + which * D + channel] = sum;
+    const auto row_place = [&](int which, std::int32_t row) -> SumPlace<T> {
+      if (row >= item.rows) return {};
+      if (item.row_partial >= 0) return {in.row_partial + (item.row_partial + row) * 2 * D + which * D, false, T(1)};
+      return {a.grad_projection + item.target(row) * 4 * D + 3 * which * D, true, T(1)};
     };
 #pragma unroll
     for (int i = 0; i < Pass::kColumnSums; ++i) column[i] = T(0);
-    T gamma_sum[Spread::kKept] = {}, beta_sum[Spread::kKept] = {}, alpha_sum[Spread::kKept] = {};
     for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows) {
       const std::int32_t busy = layout.busy_warps(item.rows - first_row);
       const bool active = at.warp < busy;
@@ -169,7 +177,8 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
             if (slot.inside)
               read_channels<D>(a.grad_edge_out + slot.edge * D, at.q, [&](int c, T out) { value[half][c] = out; });
           }
-          add_network<D>(alpha_sum, [&](int half, int c) { return value[half][c] * update[half][c]; });
+          add_network<D>(shared.network_sums[2] + at.warp * D, at,
+                         [&](int half, int c) { return value[half][c] * update[half][c]; });
           read_channels<D>(shared.modulation + 2 * D, at.q, [&](int c, T alpha) {
             value[0][c] *= alpha;
             value[1][c] *= alpha;
@@ -216,8 +225,8 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
                   const int c = 4 * i + j;
-                  const T g = silu(gate.value[j]), of_row = per_row * to_row.value[j],
-                          col = per_col * to_column.value[j];
+                  const T g = silu(gate.value[j]), of_row = shared.per_row * to_row.value[j],
+                          col = shared.per_col * to_column.value[j];
                   grad[half][c] += of_row * of_source.value[j] + col * of_target.value[j];
                   column[Pass::column(1, half, c)] += of_row * g;
                   row.value[c] += col * g;
@@ -227,13 +236,13 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
               for (int j = 0; j < 4; ++j) grad[half][4 * i + j] *= silu_slope(gate.value[j]);
             }
             if (a.grad_aggregate)
-              row.end(layout.across, at, half, shared.row_sums[1] + at.warp * D, [&](int, int c, T sum) {
-                if (slot.row < item.rows) write_row(1, slot.row, at.channel(c), sum);
-              });
+              row.end(layout.across, at, half, shared.row_sums[1] + at.warp * D,
+                      [&](int) { return row_place(1, slot.row); });
           }
         }
-        add_network<D>(beta_sum, [&](int half, int c) { return grad[half][c]; });
-        add_network<D>(gamma_sum, [&](int half, int c) { return grad[half][c] * normal[half][c]; });
+        add_network<D>(shared.network_sums[1] + at.warp * D, at, [&](int half, int c) { return grad[half][c]; });
+        add_network<D>(shared.network_sums[0] + at.warp * D, at,
+                       [&](int half, int c) { return grad[half][c] * normal[half][c]; });
         // The layer norm's gradient: from here on `grad` is that of z.
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
@@ -248,6 +257,18 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
           for (int c = 0; c < kEach; ++c) {
             grad[half][c] = (grad[half][c] - mean - normal[half][c] * slope) * inverse[half];
             column[Pass::column(0, half, c)] += grad[half][c];
+          }
+        }
+        {
+          RowSum<T, D> row;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const SlotPlace slot(item, layout, at, half, first_row);
+            row.begin(layout.across, half);
+#pragma unroll
+            for (int c = 0; c < kEach; ++c) row.value[c] += grad[half][c];
+            row.end(layout.across, at, half, shared.row_sums[0] + at.warp * D,
+                    [&](int) { return row_place(0, slot.row); });
           }
         }
         Product::put(tile0, at, grad);
@@ -279,46 +300,23 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
             if (slot.inside) write_channels<D>(a.grad_edge + slot.edge * D, at.q, [&](int c) { return back[half][c]; });
           }
         }
-        RowSum<T, D> row;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const SlotPlace slot(item, layout, at, half, first_row);
-          row.begin(layout.across, half);
-#pragma unroll
-          for (int c = 0; c < kEach; ++c) row.value[c] += grad[half][c];
-          row.end(layout.across, at, half, shared.row_sums[0] + at.warp * D, [&](int, int c, T sum) {
-            if (slot.row < item.rows) write_row(0, slot.row, at.channel(c), sum);
-          });
-        }
       }
       __syncthreads();
       add_outer_products<Product, T>(tile0, tile1, busy, weight_c);
       for (int which = 0; which < (a.grad_aggregate ? 2 : 1); ++which)
-        add_warps<D>(layout, shared.row_sums[which], [&](int row, int channel, T sum) {
-          if (first_row + row < item.rows) write_row(which, first_row + row, channel, sum);
-        });
+        add_warps<D>(layout, shared.row_sums[which], [&](int row) { return row_place(which, first_row + row); });
       __syncthreads();
     }
     T* columns = reinterpret_cast<T*>(shared.tiles);
     for (int which = 0; which < (a.grad_aggregate ? 2 : 1); ++which) {
       if (which > 0) __syncthreads();
-      add_columns<D>(
-          item, layout, at, columns, [&](int half, int c) { return column[Pass::column(which, half, c)]; },
-          [&](int col, int channel, T sum) {
-            if (item.column_partial < 0)
-              a.grad_projection[item.source(col) * 4 * D + (1 + which) * D + channel] += sum;
-            else
-              in.column_partial[(item.column_partial + col) * 2 * D + which * D + channel] = sum;
-          });
+      put_columns<D>(layout, at, columns, [&](int half, int c) { return column[Pass::column(which, half, c)]; });
+      add_columns<D>(item, layout, columns, [&](int col) -> SumPlace<T> {
+        if (item.column_partial >= 0)
+          return {in.column_partial + (item.column_partial + col) * 2 * D + which * D, false, T(1)};
+        return {a.grad_projection + item.source(col) * 4 * D + (1 + which) * D, true, T(1)};
+      });
     }
-    if (at.warp < layout.active_warps && Spread::writes(at.g))
-#pragma unroll
-      for (int k = 0; k < Spread::kKept; ++k) {
-        const int place = at.warp * D + at.channel(Spread::first(at.g) + k);
-        shared.network_sums[0][place] = gamma_sum[k];
-        shared.network_sums[1][place] = beta_sum[k];
-        shared.network_sums[2][place] = alpha_sum[k];
-      }
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads) {
       T sum = T(0);

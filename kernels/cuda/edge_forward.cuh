@@ -18,22 +18,45 @@ struct EdgeForward {
   typename EdgeProduct<T, D, P>::Stored* matrices;
   S* edge_out;
   T* aggregate;
-  T* kept;                          // (thread blocks, sums, threads) for sums that a thread does not keep in registers
   T *row_partial, *column_partial;  // D elements a row or column; 2 D in the backward pass
 };
 
-template <class T, int D, Precision P>
-constexpr bool forward_columns_in_memory() {
-  return D > 64 && EdgeProduct<T, D, P>::kFromTile;
+/// Column sums of wide states are kept in shared memory: registers are too few.
+template <int D>
+inline constexpr bool kColumnsInTile = D > 64;
+
+/// sums[channel] += value * factor[channel] for this lane's channels.
+template <int D, class T>
+__device__ __forceinline__ void add_channels(T* sums, const T* factor, const Channels<T, D>& value, int q) {
+#pragma unroll
+  for (int i = 0; i < D / 16; ++i) {
+    Four<T>& sum = *reinterpret_cast<Four<T>*>(sums + 16 * i + 4 * q);
+    const Four<T> by = *reinterpret_cast<const Four<T>*>(factor + 16 * i + 4 * q);
+    Four<T> next = sum;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) next.value[j] += value[4 * i + j] * by.value[j];
+    sum = next;
+  }
 }
 
 template <class T, int D, Precision P>
 struct EdgeForwardShared {
   using Matrices = BlockMatrices<T, D, P, 2>;
-  T tile[RowTile<T, D>::kElements];  // the operands of exact products; column sums
+  using Product = EdgeProduct<T, D, P>;
+  alignas(16) T tile[RowTile<T, D>::kElements];  // column sums
   T row_sums[2][kEdgeWarps * D];
-  T modulation[3 * D];
-  EdgeItem item;
+  alignas(16) T modulation[3 * D];
+  EdgeItem item;  // here, not in registers, and so is its layout
+  SlotLayout layout;
+  alignas(16) typename Product::Word operands[kColumnsInTile<D> && Product::kFromTile ? Product::kTileWords : 1];
+
+  /// Where products find their operands: beside the column sums of wide states, else in their place.
+  __device__ typename Product::Word* operand_tile() {
+    if constexpr (kColumnsInTile<D>)
+      return operands;
+    else
+      return reinterpret_cast<typename Product::Word*>(tile);
+  }
 };
 
 /// g of a warp's 16 slots, whose states are at `edge`. `place(half)` says where the lane's slots are: whether there is
@@ -48,15 +71,20 @@ __device__ __forceinline__ void form_gates(const LanePlace& at, const Place& pla
   for (int half = 0; half < 2; ++half) {
     const auto slot = place(half);
     if (!slot.inside) continue;
-    read_channels<D>(edge + slot.edge * D, at.q, [&](int c, S e) { state[half][c] = static_cast<T>(e); });
     read_channels<D>(projection + slot.target * 4 * D, at.q, [&](int c, T u) { gate[half][c] = u; });
     read_channels<D>(projection + slot.source * 4 * D + D, at.q, [&](int c, T v) { gate[half][c] += v; });
   }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto slot = place(half);
+    if (slot.inside)
+      read_channels<D>(edge + slot.edge * D, at.q, [&](int c, S e) { state[half][c] = static_cast<T>(e); });
+  }
   if constexpr (Product::kFromTile) {
-    Product::put(shared.tile, at, state);
+    Product::put(shared.operand_tile(), at, state);
     __syncwarp();
   }
-  Product::multiply(shared.tile, at, state, matrix[kToState], gate);
+  Product::multiply(shared.operand_tile(), at, state, matrix[kToState], gate);
   normalise<D>(gate[0]);
   normalise<D>(gate[1]);
   read_channels<D>(shared.modulation, at.q, [&](int c, T gamma) {
@@ -75,7 +103,7 @@ __device__ __forceinline__ void update_states(const LanePlace& at, const Place& 
                                               const BlockMatrices<T, D, P, 2>& matrix,
                                               EdgeForwardShared<T, D, P>& shared, const Tile<T, D>& gate) {
   Tile<T, D> value = {};
-  EdgeProduct<T, D, P>::multiply(shared.tile, at, gate, matrix[kToUpdate], value);
+  EdgeProduct<T, D, P>::multiply(shared.operand_tile(), at, gate, matrix[kToUpdate], value);
   // e once more, from where it is near: there are too few registers to keep it.
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -88,23 +116,29 @@ __device__ __forceinline__ void update_states(const LanePlace& at, const Place& 
 }
 
 /// All of an item, by all threads of the block: states are read from `edge` and written to `edge_out`, of which the
-/// first is edge `first_edge` of the batch; write_row(row, channel, sum of g s) and write_column(col, channel, sum of
-/// g t) take the sums over the item's columns and rows. `column` is what a thread sums columns in.
+/// first is edge `first_edge` of the batch; the sums over the item's columns, of g s, and over its rows, of g t, go to
+/// row_place(row) and column_place(col).
 /// Prefetch: states are in device memory.
-template <bool Prefetch, class S, class T, int D, Precision P, class Column, class WriteRow, class WriteColumn>
+template <bool Prefetch, class S, class T, int D, Precision P, class RowPlace, class ColumnPlace>
 __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const LanePlace& at, const S* edge, S* edge_out,
                                                   std::int64_t first_edge, const T* projection, const T* modulation,
                                                   const BlockMatrices<T, D, P, 2>& matrix,
-                                                  EdgeForwardShared<T, D, P>& shared, Column& column,
-                                                  const WriteRow& write_row, const WriteColumn& write_column) {
+                                                  EdgeForwardShared<T, D, P>& shared, const RowPlace& row_place,
+                                                  const ColumnPlace& column_place) {
   using Product = EdgeProduct<T, D, P>;
-  const SlotLayout layout(item.cols);
+  using Rows = RowTile<T, D>;
+  const SlotLayout& layout = shared.layout;
   __syncthreads();  // the item before is done with the shared memory
+  if (threadIdx.x == 0) shared.layout = SlotLayout(item.cols);
   for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads)
     shared.modulation[i] = modulation[std::int64_t{item.block.network} * 3 * D + i];
   __syncthreads();
+  Tile<T, D> column;
+  if constexpr (kColumnsInTile<D>)
+    Rows::put(shared.tile, at, Tile<T, D>{});
+  else
 #pragma unroll
-  for (int i = 0; i < D / 2; ++i) column[i] = T(0);
+    for (int i = 0; i < D / 4; ++i) column[0][i] = column[1][i] = T(0);
   int buffer = 0;
   for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows, buffer ^= 1) {
     if (at.warp < layout.busy_warps(item.rows - first_row)) {
@@ -130,29 +164,33 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
           if (slot.inside) {
             read_channels<D>(projection + slot.source * 4 * D + 2 * D, at.q,
                              [&](int c, T s) { row.value[c] += gate[half][c] * s; });
-            read_channels<D>(projection + slot.target * 4 * D + 3 * D, at.q,
-                             [&](int c, T t) { column[half * (D / 4) + c] += gate[half][c] * t; });
+            if constexpr (kColumnsInTile<D>) {
+              T* sums = Rows::row(shared.tile, at.warp * kSlots + at.slot(half));
+              add_channels<D>(sums, projection + slot.target * 4 * D + 3 * D, gate[half], at.q);
+            } else {
+              read_channels<D>(projection + slot.target * 4 * D + 3 * D, at.q,
+                               [&](int c, T t) { column[half][c] += gate[half][c] * t; });
+            }
           }
-          row.end(layout.across, at, half, shared.row_sums[buffer] + at.warp * D, [&](int, int c, T sum) {
-            if (slot.row < item.rows) write_row(slot.row, at.channel(c), sum);
-          });
+          row.end(layout.across, at, half, shared.row_sums[buffer] + at.warp * D,
+                  [&](int) { return slot.row < item.rows ? row_place(slot.row) : SumPlace<T>{}; });
         }
       }
       if constexpr (Product::kFromTile) {
         __syncwarp();
-        Product::put(shared.tile, at, gate);
+        Product::put(shared.operand_tile(), at, gate);
         __syncwarp();
       }
       update_states<S, T, D, P>(at, place, edge, edge_out, matrix, shared, gate);
       if constexpr (Product::kFromTile) __syncwarp();  // the next round writes the tile
     }
     __syncthreads();
-    add_warps<D>(layout, shared.row_sums[buffer], [&](int row, int channel, T sum) {
-      if (first_row + row < item.rows) write_row(first_row + row, channel, sum);
-    });
+    add_warps<D>(layout, shared.row_sums[buffer],
+                 [&](int row) { return first_row + row < item.rows ? row_place(first_row + row) : SumPlace<T>{}; });
   }
-  add_columns<D>(
-      item, layout, at, shared.tile, [&](int half, int c) { return column[half * (D / 4) + c]; }, write_column);
+  if constexpr (!kColumnsInTile<D>)
+    put_columns<D>(layout, at, shared.tile, [&](int half, int c) { return column[half][c]; });
+  add_columns<D>(item, layout, shared.tile, column_place);
 }
 
 template <class S, class T, int D, Precision P>
@@ -170,24 +208,17 @@ __global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 
     __syncthreads();
     if (threadIdx.x == 0) shared.item = edge_item(a.table, a.plan, index);
     __syncthreads();
-    const EdgeItem& item = shared.item;  // there, not in registers
-    // Exact products of 128 channels leave no registers for the column sums.
-    KeptSums<T, D / 2, forward_columns_in_memory<T, D, P>()> column(a.kept +
-                                                                    std::int64_t{blockIdx.x} * (D / 2) * kThreads);
+    const EdgeItem& item = shared.item;
     // A sum is a mean when the item has all of the row, or column.
     edge_item_forward<true, S, T, D, P>(
-        item, at, a.edge, a.edge_out, 0, a.projection, a.modulation, matrix, shared, column,
-        [&](std::int32_t row, int channel, T sum) {
-          if (item.row_partial < 0)
-            a.aggregate[item.target(row) * 2 * D + channel] = sum / static_cast<T>(item.block.cols);
-          else
-            a.row_partial[(item.row_partial + row) * D + channel] = sum;
+        item, at, a.edge, a.edge_out, 0, a.projection, a.modulation, matrix, shared,
+        [&](std::int32_t row) -> SumPlace<T> {
+          if (item.row_partial >= 0) return {a.row_partial + (item.row_partial + row) * D, false, T(1)};
+          return {a.aggregate + item.target(row) * 2 * D, false, static_cast<T>(item.block.cols)};
         },
-        [&](std::int32_t col, int channel, T sum) {
-          if (item.column_partial < 0)
-            a.aggregate[item.source(col) * 2 * D + D + channel] = sum / static_cast<T>(item.block.rows);
-          else
-            a.column_partial[(item.column_partial + col) * D + channel] = sum;
+        [&](std::int32_t col) -> SumPlace<T> {
+          if (item.column_partial >= 0) return {a.column_partial + (item.column_partial + col) * D, false, T(1)};
+          return {a.aggregate + item.source(col) * 2 * D + D, false, static_cast<T>(item.block.rows)};
         });
     zero_ends<D>(item, a.aggregate);
   }

@@ -9,7 +9,7 @@
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
-/// Thread blocks of a kernel that keeps sums over its items, or keeps them in memory, at most: a prime, so that blocks
+/// Thread blocks of a kernel that keeps sums over its items at most: a prime, so that blocks
 /// of every shape in a repeating batch are spread evenly, just below two for each of 132 multiprocessors.
 inline constexpr std::int64_t kLastingBlocks = 263;
 
@@ -18,8 +18,7 @@ using Stored = typename EdgeProduct<T, D, P>::Stored;
 
 /// What both passes start from; row and column partial sums are of `width` elements.
 template <class S, class T, int D, Precision P>
-EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width, std::int64_t kept,
-                                         WorkspaceLayout& layout) {
+EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width, WorkspaceLayout& layout) {
   return {.table = e.table,
           .plan = take_plan(layout, e.table),
           .edge = e.edge.as<S>(),
@@ -28,7 +27,6 @@ EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width
           .matrices = layout.take<Stored<T, D, P>>(kEdgeMatrices * D * D),
           .edge_out = e.edge_out.as<S>(),
           .aggregate = e.aggregate.as<T>(),
-          .kept = layout.take<T>(kept * kThreads),
           .row_partial = layout.take<T>(max_partial_rows(e.table) * width),
           .column_partial = layout.take<T>(max_partial_columns(e.table) * width)};
 }
@@ -41,13 +39,10 @@ void prepare(const EdgeUpdate& e, const EdgeForward<S, T, D, P>& a, Stream strea
 
 template <class S, class T, int D, Precision P>
 void edge_forward(const EdgeUpdate& e, Stream stream) {
-  constexpr bool kInMemory = forward_columns_in_memory<T, D, P>();
-  const std::int64_t blocks = kInMemory ? std::min(kLastingBlocks, usual_items(e.table)) : usual_items(e.table);
-  const auto a = in_workspace(stream, [&](WorkspaceLayout& layout) {
-    return common_arguments<S, T, D, P>(e, D, kInMemory ? blocks * D / 2 : 0, layout);
-  });
+  const auto a =
+      in_workspace(stream, [&](WorkspaceLayout& layout) { return common_arguments<S, T, D, P>(e, D, layout); });
   prepare(e, a, stream);
-  launch(edge_update_forward_kernel<S, T, D, P>, grid_of(blocks), dim3(kThreads),
+  launch(edge_update_forward_kernel<S, T, D, P>, grid_of(usual_items(e.table)), dim3(kThreads),
          EdgeForwardShared<T, D, P>::Matrices::kBytes + sizeof(EdgeForwardShared<T, D, P>), stream, a);
   T* aggregate = a.aggregate;
   add_partials(
@@ -67,11 +62,12 @@ void edge_backward(const EdgeUpdateGradient& g, Stream stream) {
   const BlockTable& table = e.table;
   const std::int64_t blocks = std::min(kLastingBlocks, usual_items(table));
   const auto a = in_workspace(stream, [&](WorkspaceLayout& layout) -> EdgeBackward<T, D, P> {
-    return {.forward = common_arguments<T, T, D, P>(e, 2 * D, blocks * Pass::kKept, layout),
+    return {.forward = common_arguments<T, T, D, P>(e, 2 * D, layout),
             .grad_edge_out = elements<T>(g.grad_edge_out),
             .grad_aggregate = elements<T>(g.grad_aggregate),
             .grad_edge = elements<T>(g.grad_edge),
             .grad_projection = g.grad_projection.as<T>(),
+            .kept = layout.take<T>(blocks * Pass::kKept * kThreads),
             .weight_partial = layout.take<T>(blocks * 2 * D * D),
             .modulation_partial = layout.take<T>(max_items(table) * 3 * D)};
   });

@@ -15,7 +15,7 @@ enum EdgeMatrix : int { kToState, kToUpdate, kFromUpdate, kFromState, kEdgeMatri
 /// Matrices that together are larger than this stay in memory, where the L1 cache serves them.
 inline constexpr std::size_t kMatrixSharedBytes = 64 << 10;
 
-/// What the products of precision P read. Exact products take their operand from shared memory, tensor cores from
+/// What the products of precision P read. Those with kFromTile take their operand from shared memory, others from
 /// registers.
 template <class T, int D, Precision P>
 struct EdgeProduct;
@@ -177,7 +177,7 @@ struct EdgeProduct<float, D, Precision::tf32> : TensorLayout<D> {
   using Layout = TensorLayout<D>;
   using Stored = float;
   using Word = float;
-  static constexpr bool kFromTile = false;
+  static constexpr bool kFromTile = D > 64;  // there are no registers for operands beside results
   static constexpr int kStride = Layout::kStride, kTileWords = kSlots * kEdgeWarps * kStride;
   static constexpr int kSums = Layout::kSums, kPasses = Layout::kPasses;
 
@@ -189,20 +189,29 @@ struct EdgeProduct<float, D, Precision::tf32> : TensorLayout<D> {
       write_channels<D>(tile + (at.warp * kSlots + at.slot(half)) * kStride, at.q,
                         [&](int c) { return round_tf32(value[half][c]); });
   }
-  __device__ static __forceinline__ void multiply(const void*, const LanePlace&, const Tile<float, D>& operand,
+  __device__ static __forceinline__ void multiply(const Word* tile, const LanePlace& at, const Tile<float, D>& operand,
                                                   const Stored* matrix, Tile<float, D>& result) {
-    __syncwarp();  // lanes without an edge skipped its loads
+    if constexpr (!kFromTile) __syncwarp();  // lanes without an edge skipped its loads
     const Four<Stored>* lane = reinterpret_cast<const Four<Stored>*>(matrix) + threadIdx.x % kWarp;
 #pragma unroll
     for (int i = 0; i < D / 16; ++i) {
       float a[2][4];
 #pragma unroll
-      for (int step = 0; step < 2; ++step)
+      for (int half = 0; half < 2; ++half) {
+        Four<float> four;
+        if constexpr (kFromTile) {
+          const Word* row = tile + (at.warp * kSlots + at.slot(half)) * kStride;
+          four = *reinterpret_cast<const Four<float>*>(row + 16 * i + 4 * at.q);
+        } else {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          a[step][half] = round_tf32(operand[half][4 * i + 2 * step]);
-          a[step][half + 2] = round_tf32(operand[half][4 * i + 2 * step + 1]);
+          for (int j = 0; j < 4; ++j) four.value[j] = round_tf32(operand[half][4 * i + j]);
         }
+#pragma unroll
+        for (int step = 0; step < 2; ++step) {
+          a[step][half] = four.value[2 * step];
+          a[step][half + 2] = four.value[2 * step + 1];
+        }
+      }
 #pragma unroll
       for (int n = 0; n < D / 8; ++n) {
         const Four<Stored> b = lane[(n * (D / 16) + i) * kWarp];

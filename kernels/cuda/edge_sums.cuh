@@ -62,9 +62,21 @@ struct SlotPlace {
   }
 };
 
+/// Where the D elements of a row's or a column's sum go: to[channel] = (sum + to[channel] if `add`) / count.
+template <class T>
+struct SumPlace {
+  T* to;  // null: nowhere
+  bool add;
+  T count;
+
+  __device__ __forceinline__ void store(int channel, T sum) const {
+    to[channel] = (add ? sum + to[channel] : sum) / count;
+  }
+};
+
 /// Sums over the slots that share a row, half by half. Rows as wide as a warp's tile: spread over the lanes, into the D
-/// elements of `warp_sums`, to be added over the warps; else complete, write(half, c, sum) in the first lane of each
-/// row. `across` is that of SlotLayout.
+/// elements of `warp_sums`, to be added over the warps; else complete, to the SumPlace `place(half)`. `across` is that
+/// of SlotLayout.
 template <class T, int D>
 struct RowSum {
   Channels<T, D> value;
@@ -75,9 +87,9 @@ struct RowSum {
 #pragma unroll
       for (int c = 0; c < D / 4; ++c) value[c] = T(0);
   }
-  template <class Write>
+  template <class Place>
   __device__ __forceinline__ void end(std::int32_t across, const LanePlace& at, int half, T* warp_sums,
-                                      const Write& write) {
+                                      const Place& place) {
     if (across == kSlots) {
       if (half == 0) return;
       SpreadSum<D>::run(value);
@@ -89,35 +101,45 @@ struct RowSum {
     for (int lane_bit = 4; lane_bit < 4 * across; lane_bit *= 2)
 #pragma unroll
       for (int c = 0; c < D / 4; ++c) value[c] += __shfl_xor_sync(kAllLanes, value[c], lane_bit);
-    if (at.g % across == 0)
+    if (at.g % across != 0) return;
+    const SumPlace<T> to = place(half);
+    if (!to.to) return;
 #pragma unroll
-      for (int c = 0; c < D / 4; ++c) write(half, c, value[c]);
+    for (int c = 0; c < D / 4; ++c) to.store(at.channel(c), value[c]);
   }
 };
 
-/// After a barrier: write(row of the round, channel, sum over the warps side by side) of what RowSum put in `warps`, D
-/// elements of each.
-template <int D, class T, class Write>
-__device__ __forceinline__ void add_warps(const SlotLayout& layout, const T* warps, const Write& write) {
+/// After a barrier: sums over the warps side by side of what RowSum put in `warps`, D elements of each, to
+/// place(row of the round).
+template <int D, class T, class Place>
+__device__ __forceinline__ void add_warps(const SlotLayout& layout, const T* warps, const Place& place) {
   if (layout.across != kSlots) return;
   for (int i = static_cast<int>(threadIdx.x); i < layout.warp_rows * D; i += kThreads) {
     const int row = i / D, channel = i % D;
     T sum = T(0);
     for (int tile = 0; tile < layout.tiles; ++tile) sum += warps[(row * layout.tiles + tile) * D + channel];
-    write(row, channel, sum);
+    const SumPlace<T> to = place(row);
+    if (to.to) to.store(channel, sum);
   }
 }
 
-/// Adds `value` of the slots that share a column, through `tile`: write(col of the item, channel, sum). All threads of
-/// the block must call it; `tile` is in use until the next barrier.
-template <int D, class T, class Value, class Write>
-__device__ __forceinline__ void add_columns(const EdgeItem& item, const SlotLayout& layout, const LanePlace& at,
-                                            T* tile, const Value& value, const Write& write) {
+/// Puts value(half, c) of the warp's slots into `tile`.
+template <int D, class T, class Value>
+__device__ __forceinline__ void put_columns(const SlotLayout& layout, const LanePlace& at, T* tile,
+                                            const Value& value) {
   using Rows = RowTile<T, D>;
   if (at.warp < layout.active_warps)
 #pragma unroll
     for (int half = 0; half < 2; ++half)
       write_channels<D>(Rows::row(tile, at.warp * kSlots + at.slot(half)), at.q, [&](int c) { return value(half, c); });
+}
+
+/// Adds what is in `tile` of the slots that share a column, to place(col of the item). All threads of the block must
+/// call it; `tile` is in use until the next barrier.
+template <int D, class T, class Place>
+__device__ __forceinline__ void add_columns(const EdgeItem& item, const SlotLayout& layout, const T* tile,
+                                            const Place& place) {
+  using Rows = RowTile<T, D>;
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < item.cols * D; i += kThreads) {
     const int col = i / D, channel = i % D;
@@ -125,7 +147,7 @@ __device__ __forceinline__ void add_columns(const EdgeItem& item, const SlotLayo
     for (int row = 0; row < layout.warp_rows; ++row)
       for (int slot = col % layout.across; slot < kSlots; slot += layout.across)
         sum += Rows::row(tile, (row * layout.tiles + col / layout.across) * kSlots + slot)[channel];
-    write(col, channel, sum);
+    place(col).store(channel, sum);
   }
 }
 

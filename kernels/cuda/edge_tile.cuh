@@ -119,7 +119,10 @@ struct RowTile {
   static constexpr int kStride = D + 4;
   static constexpr int kElements = kSlots * kEdgeWarps * kStride;
 
-  __device__ static __forceinline__ T* row(T* tile, int slot) { return tile + slot * kStride; }
+  template <class Element>
+  __device__ static __forceinline__ Element* row(Element* tile, int slot) {
+    return tile + slot * kStride;
+  }
   /// Puts the warp's 16 slots in.
   __device__ static __forceinline__ void put(T* tile, const LanePlace& at, const Tile<T, D>& value) {
 #pragma unroll

@@ -112,8 +112,9 @@ __device__ __forceinline__ void cluster_edges(const ChipLayers<S, T, D, P>& a, c
         if (slot.inside)
           read_channels<D>(a.projection + slot.source * 4 * D + 2 * D, at.q,
                            [&](int c, T s) { row.value[c] += gate[half][c] * s; });
-        row.end(1 << tile.shift, at, half, row_sums + std::int64_t{tile.place} * D, [&](int, int c, T sum) {
-          if (slot.row < tile.rows) row_sums[std::int64_t{tile.place + slot.row * tile.cols} * D + at.channel(c)] = sum;
+        row.end(1 << tile.shift, at, half, row_sums + std::int64_t{tile.place} * D, [&](int) -> SumPlace<T> {
+          if (slot.row >= tile.rows) return {};
+          return {row_sums + std::int64_t{tile.place + slot.row * tile.cols} * D, false, T(1)};
         });
       }
       if constexpr (EdgeProduct<T, D, P>::kFromTile) __syncwarp();

@@ -149,20 +149,18 @@ __global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<
       const BlockCut cut = cut_block(a.table.block[b].rows, a.table.block[b].cols);
       for (std::int32_t local = 0; local < cut.parts * cut.stripes; ++local) {
         const EdgeItem item = edge_item(a.table, b, local);
-        static_assert(!forward_columns_in_memory<T, D, P>());
-        KeptSums<T, D / 2, false> column(nullptr);
         // The items of a block follow each other: later ones add to the sums of the first.
         edge_item_forward<false, S, T, D, P>(
-            item, at, edges, edges, network.edge_offset, a.projection, layer.modulation, matrix, shared, column,
-            [&](std::int32_t row, int channel, T sum) {
-              T& f = a.aggregate[item.target(row) * 2 * D + channel];
-              if (item.first_col > 0) sum += f;
-              f = item.first_col + item.cols == item.block.cols ? sum / static_cast<T>(item.block.cols) : sum;
+            item, at, edges, edges, network.edge_offset, a.projection, layer.modulation, matrix, shared,
+            [&](std::int32_t row) -> SumPlace<T> {
+              const bool last = item.first_col + item.cols == item.block.cols;
+              return {a.aggregate + item.target(row) * 2 * D, item.first_col > 0,
+                      last ? static_cast<T>(item.block.cols) : T(1)};
             },
-            [&](std::int32_t col, int channel, T sum) {
-              T& r = a.aggregate[item.source(col) * 2 * D + D + channel];
-              if (item.first_row > 0) sum += r;
-              r = item.first_row + item.rows == item.block.rows ? sum / static_cast<T>(item.block.rows) : sum;
+            [&](std::int32_t col) -> SumPlace<T> {
+              const bool last = item.first_row + item.rows == item.block.rows;
+              return {a.aggregate + item.source(col) * 2 * D + D, item.first_row > 0,
+                      last ? static_cast<T>(item.block.rows) : T(1)};
             });
         zero_ends<D>(item, a.aggregate);
       }
