@@ -119,7 +119,7 @@ TEST_CASE("cuda edge_update in all widths") {
   };
   for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::float32);
   for (std::int64_t d : {16, 32}) compare(d, kernels::Precision::float32, DType::float64);
-  for (std::int64_t d : {16, 32, 64}) compare(d, kernels::Precision::tf32);
+  for (std::int64_t d : {16, 32, 64, 128}) compare(d, kernels::Precision::tf32);
   for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::bf16);
 }
 
