@@ -74,9 +74,12 @@ inline Cost linear_cost(double rows, double in, double out) {
   return {4 * (rows * (in + out) + in * out), 2 * rows * in * out, "bytes 4 (R (I + O) + I O), operations 2 R I O"};
 }
 
-/// d, d2: widths of what the head reads of an edge; h: hidden width; mix: whether there is a second hidden layer.
-inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, double h, double outputs, bool mix) {
-  return {4 * ((d + d2 + outputs) * b.edges + 2 * h * b.nodes), 2 * h * (d + d2 + (mix ? h : 0) + outputs) * b.edges,
+/// d, d2: widths of the head's inputs; h: hidden width; mix: whether there is a second hidden layer; formed: numbers
+/// fewer that are read of an edge where inputs are features, which the head forms.
+inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, double h, double outputs, bool mix,
+                                   double formed = 0) {
+  return {4 * ((d + d2 - formed + outputs) * b.edges + 2 * h * b.nodes),
+          2 * h * (d + d2 + (mix ? h : 0) + outputs) * b.edges,
           "bytes 4 ((D + D2 + O) E + 2 H N), operations 2 H (D + D2 + H [mix] + O) E"};
 }
 
@@ -133,7 +136,9 @@ struct EditorSize {
 };
 
 /// Features of an edge and a node at first and in refinement passes with one objective: kernels/edit_features.hpp.
+/// Those of an edge are formed from 2 and 7 numbers of its own.
 inline constexpr double kFirstEdge = 15, kFirstNode = 16, kRefineEdge = 9, kRefineNode = 10;
+inline constexpr double kFirstFormed = kFirstEdge - 2, kRefineFormed = kRefineEdge - 7;
 
 /// A message layer: projection, edge_update, node_update.
 inline Cost message_layer_cost(const BatchSize& b, const EditorSize& e) {
@@ -158,18 +163,18 @@ inline Cost message_layers_cost(const BatchSize& b, const EditorSize& e, double 
 
 /// The editor without probes: embeddings, messages, heads and refinement networks.
 inline Cost editor_forward_cost(const BatchSize& b, const EditorSize& e) {
-  const double read = e.messages > 0 ? e.d : kFirstEdge;
+  const double read = e.messages > 0 ? e.d : kFirstEdge, formed = e.messages > 0 ? 0 : kFirstFormed;
   Cost cost;
   cost += linear_cost(b.nodes, kFirstNode, e.h);
   if (e.messages > 0) cost += linear_cost(b.edges, kFirstEdge, e.d);
   for (int k = 0; k < e.messages; ++k) cost += message_layer_cost(b, e);
   cost += linear_cost(b.nodes, e.h, 2 * e.h);
-  cost += edit_head_forward_cost(b, read, 0, e.h, 2, false);
+  cost += edit_head_forward_cost(b, read, 0, e.h, 2, false, formed);
   cost += linear_cost(b.nodes, e.h, e.h);
   for (int t = 1; t < e.passes; ++t) {
     cost += linear_cost(b.nodes, e.h, 3 * e.refine);
     cost += linear_cost(b.nodes, kRefineNode, 3 * e.refine);
-    cost += edit_head_forward_cost(b, read, kRefineEdge, e.refine, 3, true);
+    cost += edit_head_forward_cost(b, read, kRefineEdge, e.refine, 3, true, formed + kRefineFormed);
   }
   cost.formula = "embeddings + K message layers + heads + (T - 1) refinement heads";
   return cost;

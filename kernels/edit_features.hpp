@@ -1,17 +1,16 @@
 #pragma once
 
-#include "kernels/block_table.hpp"
+#include "kernels/edge_features.hpp"
 
 // No tape rule: features describe the network and the probe, and are constants to the editor.
 
 namespace amend::kernels {
 
-inline constexpr std::int64_t kEdgeFeatures = 15;
 inline constexpr std::int64_t kNodeFeatures = 16;
 
-/// What the editor reads of every weight and neuron at first (design: input features of nodes and edges), and the
-/// optimal-brain-damage prior of the gate logits, log(w^2 F n / 8) - log lambda clamped to +-8, n the weights of the
-/// network (LeCun, Denker, Solla, *Optimal brain damage*, NIPS 1989, on the Fisher diagonal).
+/// What the editor reads of every neuron at first (design: input features of nodes), what the features of weights are
+/// held against, and the optimal-brain-damage prior of the gate logits, log(w^2 F n / 8) - log lambda clamped to +-8, n
+/// the weights of the network (LeCun, Denker, Solla, *Optimal brain damage*, NIPS 1989, on the Fisher diagonal).
 struct EditFeatures {
   BlockTable table;
   TensorView weight;         // (edges)
@@ -26,7 +25,8 @@ struct EditFeatures {
   TensorView lambda;         // (networks), weight of the pruning requirement; optional: no prior
   TensorView neuron_lambda;  // (networks), weight of the neuron-pruning requirement; optional: no prior
   TensorView scale;          // out (blocks): rms of the block's weights + 1e-6
-  TensorView edge_feature;   // out (edges, kEdgeFeatures)
+  TensorView edge_scales;    // out (blocks, kEdgeScales)
+  TensorView energy;         // out (nodes): root of the sum of (w rms)^2 over what leads to a neuron; 0 at inputs
   TensorView node_feature;   // out (nodes, kNodeFeatures)
   TensorView prior;          // out (edges), with lambda
   TensorView neuron_prior;  // out (nodes), with neuron_lambda: the same of a neuron's outgoing weights together, with n
@@ -34,20 +34,16 @@ struct EditFeatures {
 };
 AMEND_DECLARE_KERNEL(edit_features, EditFeatures)
 
-/// Number of features of the refinement passes for `objectives` gradients.
-constexpr std::int64_t refine_edge_features(std::int64_t objectives) { return 5 + 4 * objectives; }
+/// Number of features of a neuron in the refinement passes for `objectives` gradients.
 constexpr std::int64_t refine_node_features(std::int64_t objectives) { return 8 + 2 * objectives; }
 
-/// What a refinement pass reads: the edit so far, the probe of the edited network, and the gradients of its divergence
-/// and of its requirements. `step` is the diagonal Newton move tanh(-4 G / (F + .3 mean F) / scale).
+/// What a refinement pass reads of every neuron: the edit so far, the probe of the edited network, and the gradients of
+/// its divergence and of its requirements; and what the features of weights are held against. `step` is the diagonal
+/// Newton move tanh(-4 G / (F + .3 mean F) / scale).
 struct RefineFeatures {
   BlockTable table;
-  TensorView weight;                // (edges), original
-  TensorView edited_weight;         // (edges)
   TensorView edited_bias;           // (nodes)
   TensorView scale;                 // (blocks)
-  TensorView logit;                 // (edges), state
-  TensorView residual;              // (edges), state
   TensorView bias_residual;         // (nodes), state
   TensorView fisher;                // (edges), of the edited network
   TensorView fisher_bias;           // (nodes)
@@ -59,7 +55,7 @@ struct RefineFeatures {
   TensorView gradient;              // (objectives, edges)
   TensorView gradient_bias;         // (objectives, nodes)
   TensorView lambda;                // (networks): the weight that gradients are held against
-  TensorView edge_feature;          // out (edges, refine_edge_features(objectives))
+  TensorView edge_scales;           // out (blocks, refine_edge_scales(objectives))
   TensorView edge_step;             // out (edges, objectives)
   TensorView node_feature;          // out (nodes, refine_node_features(objectives))
   TensorView node_step;             // out (nodes, objectives)

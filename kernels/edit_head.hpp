@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/block_table.hpp"
+#include "kernels/edge_features.hpp"
 
 namespace amend::kernels {
 
@@ -10,13 +10,13 @@ namespace amend::kernels {
 ///   h = relu(W e + W2 e2 + u_i + v_j + kind_bias_q)     h = relu(mix h), when there is one
 ///   out = head_q h + head_bias_q
 ///
-/// It turns edge states (or, without message layers, edge features) into gate logit and residual, and is the network of
-/// the refinement passes.
+/// It turns edge states (or, without message layers, features) into gate logit and residual, and is the network of the
+/// refinement passes. Features of weights are formed on the way and never in memory.
 struct EditHead {
   BlockTable table;
-  TensorView edge;        // (edges, D)
+  EdgeInput edge;         // D wide
   TensorView weight;      // (H, D)
-  TensorView edge2;       // (edges, D2), optional
+  EdgeInput edge2;        // D2 wide, optional
   TensorView weight2;     // (H, D2), with edge2
   TensorView projection;  // (nodes, 2 H): u, v
   TensorView kind_bias;   // (kBlockKinds, H)
@@ -27,13 +27,13 @@ struct EditHead {
 };
 AMEND_DECLARE_KERNEL(edit_head_forward, EditHead)
 
-/// Recomputes the hidden layers; adds to the gradients. Absent ones are skipped.
+/// Recomputes features and hidden layers; adds to the gradients. Absent ones are skipped.
 struct EditHeadGradient {
   EditHead forward;
   TensorView grad_out;         // (edges, outputs)
-  TensorView grad_edge;        // (edges, D), optional
+  TensorView grad_edge;        // (edges, D), optional: of rows
   TensorView grad_weight;      // (H, D)
-  TensorView grad_edge2;       // (edges, D2), optional
+  TensorView grad_edge2;       // (edges, D2), optional: of rows
   TensorView grad_weight2;     // (H, D2), with edge2
   TensorView grad_projection;  // (nodes, 2 H)
   TensorView grad_kind_bias;   // (kBlockKinds, H)

@@ -1,7 +1,7 @@
 #pragma once
 
-// Features of single weights and neurons, shared by both twins of edit_features, refine_features and
-// feature_gate_features.
+// Features of single weights and neurons, shared by both twins of edge_features, edit_features, refine_features and
+// feature_gate_features, and by kernels that form features of weights.
 
 #include <cmath>
 
@@ -31,8 +31,21 @@ struct EdgeScales {
   T gradient_rms, newton_rms;  // when there is a gradient
   T eighth;                    // n / 8, n the weights of the network
   T log_lambda;
-  bool gradient, prior;
-  int kind;
+  T prior;  // 1, or 0: there is no lambda
+
+  AMEND_HOST_DEVICE static EdgeScales load(const T* row) {
+    return {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]};
+  }
+  AMEND_HOST_DEVICE void store(T* row) const {
+    row[0] = scale;
+    row[1] = mean_fisher;
+    row[2] = mean_saliency;
+    row[3] = gradient_rms;
+    row[4] = newton_rms;
+    row[5] = eighth;
+    row[6] = log_lambda;
+    row[7] = prior;
+  }
 };
 
 /// The diagonal Newton step of a weight, before it is scaled.
@@ -41,13 +54,23 @@ AMEND_HOST_DEVICE inline T newton_step(T gradient, T fisher, T mean_fisher) {
   return gradient / (fisher + T(0.1) * mean_fisher);
 }
 
-/// The kEdgeFeatures features of a weight; returns its prior. `rms` is its source's, `energy` its target's.
+/// What optimal brain damage says of a weight's logit, of the logarithm of its saliency.
 template <class T>
-AMEND_HOST_DEVICE inline T edge_features(const EdgeScales<T>& s, T weight, T fisher, T gradient, T rms, T energy,
-                                         T* f) {
+AMEND_HOST_DEVICE inline T log_of_saliency(const EdgeScales<T>& s, T weight, T fisher) {
+  return logarithm(weight * weight * fisher * s.eighth + T(1e-6));
+}
+template <class T>
+AMEND_HOST_DEVICE inline T edge_prior(const EdgeScales<T>& s, T log_saliency) {
+  return clamp(log_saliency - s.log_lambda, T(8));
+}
+
+/// The features of a weight but for those of its block's kind. `rms` is its source's, `energy` its target's.
+inline constexpr std::int64_t kOwnFeatures = kEdgeFeatures - kBlockKinds;
+template <bool kGradient, class T>
+AMEND_HOST_DEVICE inline void features_of_edge(const EdgeScales<T>& s, T weight, T fisher, T gradient, T rms, T energy,
+                                               T* f) {
   const T w = weight / s.scale, magnitude = std::fabs(w), share = weight * rms / energy;
-  const T saliency = weight * weight * fisher * s.eighth, log_saliency = logarithm(saliency + T(1e-6));
-  const T obd = s.prior ? clamp(log_saliency - s.log_lambda, T(8)) : T(0);
+  const T saliency = weight * weight * fisher * s.eighth, log_saliency = log_of_saliency(s, weight, fisher);
   const T log_magnitude = logarithm(T(1) + T(4) * magnitude);
   f[0] = w;
   f[1] = magnitude;
@@ -57,12 +80,10 @@ AMEND_HOST_DEVICE inline T edge_features(const EdgeScales<T>& s, T weight, T fis
   f[5] = logarithm(std::fabs(share) + T(1e-4)) / T(2) + T(2);
   f[6] = logarithm(fisher / s.mean_fisher + T(1e-3)) / T(2);
   f[7] = log_saliency / T(3) + T(1);
-  f[8] = obd / T(3);
+  f[8] = s.prior * edge_prior(s, log_saliency) / T(3);
   f[9] = logarithm(saliency / s.mean_saliency + T(1e-4)) / T(3);
-  f[10] = s.gradient ? signed_logarithm(gradient / s.gradient_rms) : T(0);
-  f[11] = s.gradient ? signed_logarithm(newton_step(gradient, fisher, s.mean_fisher) / s.newton_rms) : T(0);
-  for (int kind = 0; kind < kBlockKinds; ++kind) f[12 + kind] = s.kind == kind ? T(1) : T(0);
-  return obd;
+  f[10] = kGradient ? signed_logarithm(gradient / s.gradient_rms) : T(0);
+  f[11] = kGradient ? signed_logarithm(newton_step(gradient, fisher, s.mean_fisher) / s.newton_rms) : T(0);
 }
 
 /// Where a neuron stands.
@@ -110,6 +131,15 @@ AMEND_HOST_DEVICE inline T neuron_prior(T saliency, T hidden_count, T log_lambda
 template <class T>
 struct RefineScales {
   T scale, mean_fisher, n, lambda, log_lambda;
+
+  AMEND_HOST_DEVICE static RefineScales load(const T* row) { return {row[0], row[1], row[2], row[3], row[4]}; }
+  AMEND_HOST_DEVICE void store(T* row) const {
+    row[0] = scale;
+    row[1] = mean_fisher;
+    row[2] = n;
+    row[3] = lambda;
+    row[4] = log_lambda;
+  }
 };
 
 /// The features of a weight that do not depend on an objective: f[0 .. 4].
@@ -123,16 +153,20 @@ AMEND_HOST_DEVICE inline void refine_features_of_edge(const RefineScales<T>& s, 
   f[4] = clamp(logarithm(edited * edited * fisher * s.n / T(8) + T(1e-6)) - s.log_lambda, T(8)) / T(3);
 }
 
-/// The four features of a weight for one objective; returns the Newton step.
+/// The diagonal Newton step of a weight for one objective.
 template <class T>
-AMEND_HOST_DEVICE inline T refine_features_of_gradient(const RefineScales<T>& s, T weight, T edited, T fisher,
-                                                       T gradient, T gradient_rms, T* f) {
-  const T newton = hyperbolic_tangent(T(-4) * gradient / (fisher + T(0.3) * s.mean_fisher) / s.scale);
+AMEND_HOST_DEVICE inline T refine_step(const RefineScales<T>& s, T fisher, T gradient) {
+  return hyperbolic_tangent(T(-4) * gradient / (fisher + T(0.3) * s.mean_fisher) / s.scale);
+}
+
+/// The four features of a weight for one objective, of which `step` is the Newton step.
+template <class T>
+AMEND_HOST_DEVICE inline void refine_features_of_gradient(const RefineScales<T>& s, T weight, T edited, T gradient,
+                                                          T gradient_rms, T step, T* f) {
   f[0] = signed_logarithm(T(2) * gradient / gradient_rms);
-  f[1] = T(2) * newton;
+  f[1] = T(2) * step;
   f[2] = signed_logarithm(gradient * edited * s.n / s.lambda);
   f[3] = signed_logarithm(gradient * weight * s.n / s.lambda);
-  return newton;
 }
 
 /// f[0 .. 3] of a neuron that a block reads.

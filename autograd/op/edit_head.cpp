@@ -16,9 +16,9 @@ struct EditHeadNode final : TapeNode {
     if (!out.grad()) return;
     kernels::edit_head_backward({.forward = forward,
                                  .grad_out = out.grad(),
-                                 .grad_edge = tape.grad_to_add(in.edge),
+                                 .grad_edge = tape.grad_to_add(in.edge.rows),
                                  .grad_weight = tape.grad_to_add(in.weight),
-                                 .grad_edge2 = tape.grad_to_add(in.edge2),
+                                 .grad_edge2 = tape.grad_to_add(in.edge2.rows),
                                  .grad_weight2 = tape.grad_to_add(in.weight2),
                                  .grad_projection = tape.grad_to_add(in.projection),
                                  .grad_kind_bias = tape.grad_to_add(in.kind_bias),
@@ -35,13 +35,13 @@ Variable edit_head(Tape& tape, const kernels::BlockTable& table, const EditHeadI
   const auto view = [](Variable x) { return x ? x.value() : TensorView{}; };
   bool needs_grad = false;
   for (Variable x :
-       {in.edge, in.weight, in.edge2, in.weight2, in.projection, in.kind_bias, in.mix, in.head, in.head_bias})
+       {in.edge.rows, in.weight, in.edge2.rows, in.weight2, in.projection, in.kind_bias, in.mix, in.head, in.head_bias})
     needs_grad = needs_grad || x.needs_grad();
-  Variable out = tape.result({table.edge_count, in.head.extent(1)}, in.edge.dtype(), needs_grad);
+  Variable out = tape.result({table.edge_count, in.head.extent(1)}, in.weight.dtype(), needs_grad);
   const kernels::EditHead args{.table = table,
                                .edge = in.edge.value(),
                                .weight = in.weight.value(),
-                               .edge2 = view(in.edge2),
+                               .edge2 = in.edge2.value(),
                                .weight2 = view(in.weight2),
                                .projection = in.projection.value(),
                                .kind_bias = in.kind_bias.value(),

@@ -5,10 +5,20 @@
 
 namespace amend::op {
 
+/// What an edit head reads of every edge: one of the two.
+struct EdgeVariable {
+  Variable rows;
+  kernels::EdgeInput features;  // constants
+
+  kernels::EdgeInput value() const { return rows ? kernels::EdgeInput{.rows = rows.value()} : features; }
+};
+
 /// What an edit head reads and owns; shapes as in kernels::EditHead.
 struct EditHeadInputs {
-  Variable edge, weight;
-  Variable edge2, weight2;  // optional
+  EdgeVariable edge;
+  Variable weight;
+  EdgeVariable edge2;  // optional
+  Variable weight2;    // with edge2
   Variable projection;
   Variable kind_bias;
   Variable mix;  // optional

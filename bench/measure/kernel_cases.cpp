@@ -34,7 +34,7 @@ Family edit_head_family(const KernelSize& size) {
                 const kernels::BlockTable& table = in->table();
                 const std::int64_t h = size.h;
                 const kernels::EditHead args{.table = table,
-                                             .edge = in->normal({table.edge_count, size.d}),
+                                             .edge = {.rows = in->normal({table.edge_count, size.d})},
                                              .weight = in->normal({h, size.d}, 0.1),
                                              .projection = in->normal({table.node_count, 2 * h}),
                                              .kind_bias = in->normal({kernels::kBlockKinds, h}),

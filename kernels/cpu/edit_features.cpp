@@ -1,11 +1,12 @@
-// Features of weights and neurons, a block a task: sums over the block first, then one pass over its edges.
-// Bytes an edge: 4 (3 + 16) at first, 4 (7 + 6 objectives) in a refinement. Operations: 6 to 12 logarithms an edge.
+// Features of neurons, a network a task, and what the features of weights are held against, a block a task. Bytes an
+// edge: 4 (3 + 1) at first, 4 (1 + 2 objectives) in a refinement; sums read a block again, from the cache. Operations:
+// a logarithm an edge, or an exponential an edge and objective.
 #include "kernels/edit_features.hpp"
 
 #include <cmath>
-#include <type_traits>
 
 #include "kernels/cpu/tile.hpp"
+#include "kernels/feature_arguments.hpp"
 #include "kernels/feature_math.hpp"
 
 namespace amend::kernels::cpu {
@@ -31,62 +32,15 @@ T mean_of(const T* x, std::int64_t count) {
   return static_cast<T>(sum / static_cast<double>(std::max<std::int64_t>(count, 1)));
 }
 
-/// `body(first, second)` with both as constants: what it inlines has no branches on them.
-template <class Body>
-void with_constants(bool first, bool second, const Body& body) {
-  const auto of_first = [&](auto constant) {
-    if (second)
-      body(constant, std::true_type{});
-    else
-      body(constant, std::false_type{});
-  };
-  if (first)
-    of_first(std::true_type{});
-  else
-    of_first(std::false_type{});
-}
-
-/// Where the results for consecutive weights go: rows of some features, and one number each.
+/// What the features of a block's weights are held against, the energies of its target neurons, the priors.
 template <class T>
-struct FeatureRows {
-  T* feature;
-  std::int64_t stride;
-  T* extra;  // or null
-  std::int64_t extra_stride;
-};
-
-/// `body(j, row)` for j < count: it fills the kWidth features of row j and returns its number. They are formed column
-/// by column, so that the loop over rows vectorises.
-template <std::int64_t kWidth, class T, class Body>
-[[gnu::always_inline]] inline void in_columns(std::int64_t count, FeatureRows<T> to, Body body) {
-  constexpr std::int64_t kRows = 64;
-  T column[kWidth][kRows], extra[kRows];
-  for (std::int64_t begin = 0; begin < count; begin += kRows) {
-    const std::int64_t rows = std::min(kRows, count - begin);
-    for (std::int64_t k = 0; k < rows; ++k) {
-      T row[kWidth];
-      extra[k] = body(begin + k, row);
-      for (std::int64_t c = 0; c < kWidth; ++c) column[c][k] = row[c];
-    }
-    for (std::int64_t k = 0; k < rows; ++k)
-      for (std::int64_t c = 0; c < kWidth; ++c) to.feature[(begin + k) * to.stride + c] = column[c][k];
-    if (to.extra)
-      for (std::int64_t k = 0; k < rows; ++k) to.extra[(begin + k) * to.extra_stride] = extra[k];
-  }
-}
-
-template <class T>
-void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
+void describe_block(const EditFeatures& a, std::int64_t b) {
   const Block& block = a.table.block[b];
   const std::int64_t count = std::int64_t{block.rows} * block.cols;
   const T* weight = a.weight.as<T>() + block.edge_offset;
   const T* fisher = a.fisher.as<T>() + block.edge_offset;
   const T* rms = a.rms.as<T>() + block.source_offset;
   const T* gradient = a.gradient ? a.gradient.as<T>() + block.edge_offset : nullptr;
-  T* feature = a.edge_feature.as<T>() + block.edge_offset * kEdgeFeatures;
-  T* prior = a.prior ? a.prior.as<T>() + block.edge_offset : nullptr;
-  const T scale = root_mean_square(weight, count) + T(1e-6);
-  a.scale.as<T>()[b] = scale;
   const T mean_fisher = mean_of(fisher, count) + T(1e-9);
   const T eighth = static_cast<T>(a.table.network[block.network].edge_count) / T(8);
   T mean_saliency = 0;
@@ -102,35 +56,26 @@ void edge_features_of_block(const EditFeatures& a, std::int64_t b) {
     }
     newton_rms += static_cast<T>(std::sqrt(squares / static_cast<double>(count)));
   }
-  const EdgeScales<T> scales{.scale = scale,
+  const EdgeScales<T> scales{.scale = root_mean_square(weight, count) + T(1e-6),
                              .mean_fisher = mean_fisher,
                              .mean_saliency = mean_saliency,
                              .gradient_rms = gradient_rms,
                              .newton_rms = newton_rms,
                              .eighth = eighth,
                              .log_lambda = a.lambda ? log_of_lambda(a.lambda.as<T>()[block.network]) : T(0),
-                             .gradient = gradient != nullptr,
-                             .prior = static_cast<bool>(a.lambda),
-                             .kind = static_cast<int>(block.kind)};
+                             .prior = a.lambda ? T(1) : T(0)};
+  a.scale.as<T>()[b] = scales.scale;
+  scales.store(a.edge_scales.as<T>() + b * kEdgeScales);
+  T* energy = a.energy.as<T>() + block.target_offset;
   for (std::int64_t i = 0; i < block.rows; ++i) {
-    T energy = 0;
+    T sum = 0;
     for (std::int64_t j = 0; j < block.cols; ++j)
-      energy += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
-    energy = std::sqrt(energy) + T(1e-6);
-    const std::int64_t first = i * block.cols;
-    with_constants(gradient != nullptr, prior != nullptr, [&](auto has_gradient, auto has_prior) {
-      EdgeScales<T> own = scales;
-      own.gradient = has_gradient();
-      own.prior = has_prior();
-      const T* slope = has_gradient() ? gradient : weight;  // not read without
-      const FeatureRows<T> to{feature + first * kEdgeFeatures, kEdgeFeatures, prior ? prior + first : nullptr, 1};
-      // By value: what the loop reads cannot be what it writes.
-      in_columns<kEdgeFeatures>(block.cols, to, [=](std::int64_t j, T* f) {
-        const std::int64_t k = first + j;
-        return edge_features(own, weight[k], fisher[k], slope[k], rms[j], energy, f);
-      });
-    });
+      sum += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
+    energy[i] = std::sqrt(sum) + T(1e-6);
   }
+  if (!a.prior) return;
+  T* prior = a.prior.as<T>() + block.edge_offset;
+  for (std::int64_t k = 0; k < count; ++k) prior[k] = edge_prior(scales, log_of_saliency(scales, weight[k], fisher[k]));
 }
 
 /// Features of the nodes of one network; `scale` must be known.
@@ -141,6 +86,7 @@ void node_features_of_network(const EditFeatures& a, std::int64_t n) {
   const T *correlation = a.correlation.as<T>(), *gradient_bias = optional<T>(a.gradient_bias);
   const T* scale = a.scale.as<T>();
   T* feature = a.node_feature.as<T>();
+  std::fill_n(a.energy.as<T>() + network.node_offset, network.inputs, T(0));
   const auto fill = [&](std::int64_t node, std::int64_t depth, int kind, std::int32_t into) {
     const NodePlace<T> at{.kind = kind,
                           .depth = static_cast<T>(depth) / static_cast<T>(network.block_count),
@@ -178,34 +124,25 @@ void neuron_prior_of_network(const EditFeatures& a, std::int64_t n) {
   }
 }
 
+/// What the features of a block's weights are held against, and their Newton steps.
 template <class T>
-void refine_edges_of_block(const RefineFeatures& a, std::int64_t b) {
+void describe_refined_block(const RefineFeatures& a, std::int64_t b) {
   const Block& block = a.table.block[b];
   const std::int64_t count = std::int64_t{block.rows} * block.cols, objectives = a.gradient.extent(0);
-  const std::int64_t features = refine_edge_features(objectives), edges = a.table.edge_count;
-  const T *weight = a.weight.as<T>() + block.edge_offset, *edited = a.edited_weight.as<T>() + block.edge_offset;
-  const T *logit = a.logit.as<T>() + block.edge_offset, *residual = a.residual.as<T>() + block.edge_offset;
   const T* fisher = a.fisher.as<T>() + block.edge_offset;
-  T* feature = a.edge_feature.as<T>() + block.edge_offset * features;
   T* step = a.edge_step.as<T>() + block.edge_offset * objectives;
-  const T scale = a.scale.as<T>()[b], mean_fisher = mean_of(fisher, count) + T(1e-7);
   const T lambda = at_least(a.lambda.as<T>()[block.network], T(1e-8));
-  const RefineScales<T> scales{.scale = scale,
-                               .mean_fisher = mean_fisher,
+  const RefineScales<T> scales{.scale = a.scale.as<T>()[b],
+                               .mean_fisher = mean_of(fisher, count) + T(1e-7),
                                .n = static_cast<T>(a.table.network[block.network].edge_count),
                                .lambda = lambda,
                                .log_lambda = logarithm(lambda)};
-  in_columns<5>(count, FeatureRows<T>{feature, features, nullptr, 0}, [=](std::int64_t k, T* f) {
-    refine_features_of_edge(scales, edited[k], logit[k], residual[k], fisher[k], f);
-    return T(0);
-  });
+  T* to = a.edge_scales.as<T>() + b * refine_edge_scales(objectives);
+  scales.store(to);
   for (std::int64_t o = 0; o < objectives; ++o) {
-    const T* gradient = a.gradient.as<T>() + o * edges + block.edge_offset;
-    const T gradient_rms = root_mean_square(gradient, count) + T(1e-9);
-    in_columns<4>(
-        count, FeatureRows<T>{feature + 5 + 4 * o, features, step + o, objectives}, [=](std::int64_t k, T* f) {
-          return refine_features_of_gradient(scales, weight[k], edited[k], fisher[k], gradient[k], gradient_rms, f);
-        });
+    const T* gradient = a.gradient.as<T>() + o * a.table.edge_count + block.edge_offset;
+    to[refine_edge_scales(0) + o] = root_mean_square(gradient, count) + T(1e-9);
+    for (std::int64_t k = 0; k < count; ++k) step[k * objectives + o] = refine_step(scales, fisher[k], gradient[k]);
   }
 }
 
@@ -243,30 +180,10 @@ void refine_nodes_of_network(const RefineFeatures& a, std::int64_t n) {
 }  // namespace
 
 void edit_features(const EditFeatures& args, Stream) {
-  const DType dtype = args.weight.dtype;
-  const Shape edges{args.table.edge_count}, nodes{args.table.node_count};
-  for (const auto& [name, view] : {std::pair{"weight", args.weight}, std::pair{"fisher", args.fisher}})
-    expect("edit_features", name, view, edges, dtype);
-  for (const auto& [name, view] :
-       {std::pair{"bias", args.bias}, std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean},
-        std::pair{"rms", args.rms}, std::pair{"correlation", args.correlation}})
-    expect("edit_features", name, view, nodes, dtype);
-  if (args.gradient) expect("edit_features", "gradient", args.gradient, edges, dtype);
-  if (args.gradient_bias) expect("edit_features", "gradient_bias", args.gradient_bias, nodes, dtype);
-  if (args.lambda) {
-    expect("edit_features", "lambda", args.lambda, {args.table.network_count}, dtype);
-    expect("edit_features", "prior", args.prior, edges, dtype);
-  }
-  if (args.neuron_lambda) {
-    expect("edit_features", "neuron_lambda", args.neuron_lambda, {args.table.network_count}, dtype);
-    expect("edit_features", "neuron_prior", args.neuron_prior, nodes, dtype);
-  }
-  expect("edit_features", "scale", args.scale, {args.table.block_count}, dtype);
-  expect("edit_features", "edge_feature", args.edge_feature, {args.table.edge_count, kEdgeFeatures}, dtype);
-  expect("edit_features", "node_feature", args.node_feature, {args.table.node_count, kNodeFeatures}, dtype);
-  dispatch_float("edit_features", dtype, [&](auto zero) {
+  validate(args);
+  dispatch_float("edit_features", args.weight.dtype, [&](auto zero) {
     using T = decltype(zero);
-    parallel_for(args.table.block_count, [&](std::int64_t b) { edge_features_of_block<T>(args, b); });
+    parallel_for(args.table.block_count, [&](std::int64_t b) { describe_block<T>(args, b); });
     parallel_for(args.table.network_count, [&](std::int64_t n) {
       node_features_of_network<T>(args, n);
       if (args.neuron_lambda) neuron_prior_of_network<T>(args, n);
@@ -275,29 +192,10 @@ void edit_features(const EditFeatures& args, Stream) {
 }
 
 void refine_features(const RefineFeatures& args, Stream) {
-  const DType dtype = args.weight.dtype;
-  const std::int64_t objectives = args.gradient.extent(0), edges = args.table.edge_count, nodes = args.table.node_count;
-  for (const auto& [name, view] :
-       {std::pair{"weight", args.weight}, std::pair{"edited_weight", args.edited_weight},
-        std::pair{"logit", args.logit}, std::pair{"residual", args.residual}, std::pair{"fisher", args.fisher}})
-    expect("refine_features", name, view, {edges}, dtype);
-  for (const auto& [name, view] :
-       {std::pair{"edited_bias", args.edited_bias}, std::pair{"bias_residual", args.bias_residual},
-        std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean}, std::pair{"rms", args.rms},
-        std::pair{"correlation", args.correlation}, std::pair{"original_fisher_bias", args.original_fisher_bias},
-        std::pair{"original_mean", args.original_mean}, std::pair{"original_rms", args.original_rms}})
-    expect("refine_features", name, view, {nodes}, dtype);
-  expect("refine_features", "scale", args.scale, {args.table.block_count}, dtype);
-  expect("refine_features", "gradient", args.gradient, {objectives, edges}, dtype);
-  expect("refine_features", "gradient_bias", args.gradient_bias, {objectives, nodes}, dtype);
-  expect("refine_features", "lambda", args.lambda, {args.table.network_count}, dtype);
-  expect("refine_features", "edge_feature", args.edge_feature, {edges, refine_edge_features(objectives)}, dtype);
-  expect("refine_features", "edge_step", args.edge_step, {edges, objectives}, dtype);
-  expect("refine_features", "node_feature", args.node_feature, {nodes, refine_node_features(objectives)}, dtype);
-  expect("refine_features", "node_step", args.node_step, {nodes, objectives}, dtype);
-  dispatch_float("refine_features", dtype, [&](auto zero) {
+  validate(args);
+  dispatch_float("refine_features", args.fisher.dtype, [&](auto zero) {
     using T = decltype(zero);
-    parallel_for(args.table.block_count, [&](std::int64_t b) { refine_edges_of_block<T>(args, b); });
+    parallel_for(args.table.block_count, [&](std::int64_t b) { describe_refined_block<T>(args, b); });
     parallel_for(args.table.network_count, [&](std::int64_t n) { refine_nodes_of_network<T>(args, n); });
   });
 }

@@ -1,10 +1,13 @@
 // h = relu(W e + W2 e2 + u_i + v_j + kind_bias); [h = relu(mix h);] out = head h + head_bias.
-// Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients backward; hidden layers stay in a tile.
-// Operations an edge: 2 H (D + D2 + H + outputs) forward, three times that backward.
+// Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients backward; hidden layers stay in a tile, and
+// so do features: of D = 15 of the first pass and D2 = 9 of a refinement 2 (3 with a gradient) and 7
+// numbers are read. Operations an edge:
+// 2 H (D + D2 + H + outputs) forward, three times that backward.
 #include "kernels/edit_head.hpp"
 
-#include "kernels/cpu/block_chunk.hpp"
+#include "kernels/cpu/edge_input.hpp"
 #include "kernels/cpu/vector/pack.hpp"
+#include "kernels/edit_head_arguments.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -13,17 +16,18 @@ namespace {
 template <class T>
 struct Head {
   std::int64_t d, d2, h, outputs;
-  const T *edge, *weight, *edge2, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
+  EdgeInputOf<T> edge, edge2;
+  const T *weight, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
   const T *packed_weight, *packed_weight2 = nullptr, *packed_mix = nullptr;  // transposed
 
   explicit Head(const EditHead& a)
-      : d(a.edge.extent(1)),
-        d2(a.edge2 ? a.edge2.extent(1) : 0),
+      : d(a.edge.width()),
+        d2(a.edge2.width()),
         h(a.weight.extent(0)),
         outputs(a.out.extent(1)),
-        edge(a.edge.as<T>()),
+        edge(a.edge),
+        edge2(a.edge2),
         weight(a.weight.as<T>()),
-        edge2(elements<T>(a.edge2)),
         weight2(a.edge2 ? a.weight2.as<T>() : nullptr),
         projection(a.projection.as<T>()),
         kind_bias(a.kind_bias.as<T>()),
@@ -31,22 +35,22 @@ struct Head {
         head(a.head.as<T>()),
         head_bias(a.head_bias.as<T>()) {
     packed_weight = pack_matrix(weight, h, d, true, 4);
-    if (edge2) packed_weight2 = pack_matrix(weight2, h, d2, true, 5);
+    if (d2 > 0) packed_weight2 = pack_matrix(weight2, h, d2, true, 5);
     if (mix) packed_mix = pack_matrix(mix, h, h, true, 6);
   }
 
   EditHeadRows<T> rows(const BlockTable& table, const BlockChunk& chunk) const {
     const Block& block = table.block[chunk.block];
     const auto kind = static_cast<std::int64_t>(block.kind);
-    const std::int64_t first = block.edge_offset + std::int64_t{chunk.first_row} * block.cols;
+    const Functions<T>& functions = vector_functions().of<T>();
     return {.d = d,
             .d2 = d2,
             .h = h,
             .outputs = outputs,
             .rows = chunk.row_count,
             .cols = block.cols,
-            .edge = edge + first * d,
-            .edge2 = edge2 ? edge2 + first * d2 : nullptr,
+            .edge = edge.rows(table, chunk),
+            .edge2 = edge2.rows(table, chunk),
             .target = projection + (block.target_offset + chunk.first_row) * 2 * h,
             .source = projection + block.source_offset * 2 * h,
             .bias = kind_bias + kind * h,
@@ -56,7 +60,7 @@ struct Head {
             .head = head + kind * outputs * h,
             .head_bias = head_bias + kind * outputs,
             .out = nullptr,
-            .scratch = scratch<T>(2, vector_functions().of<T>().edit_head_scratch(h))};
+            .scratch = scratch<T>(2, functions.edit_head_scratch(h, d, d2))};
   }
 };
 
@@ -68,7 +72,7 @@ void forward(const EditHead& a) {
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     EditHeadRows<T> rows = net.rows(a.table, chunk);
-    rows.out = out + (rows.edge - net.edge) / net.d * net.outputs;
+    rows.out = out + first_edge(a.table, chunk) * net.outputs;
     vector_functions().of<T>().edit_head_forward(rows);
   });
 }
@@ -123,7 +127,7 @@ void backward(const EditHeadGradient& g) {
       const Block& block = a.table.block[chunk.block];
       const auto kind = static_cast<std::int64_t>(block.kind);
       const EditHeadRows<T> rows = net.rows(a.table, chunk);
-      const std::int64_t first = (rows.edge - net.edge) / net.d;
+      const std::int64_t first = first_edge(a.table, chunk);
       T* column = columns + chunk.column_offset * h;
       std::fill_n(column, block.cols * h, T(0));
       vector_functions().of<T>().edit_head_backward(
@@ -157,51 +161,23 @@ void backward(const EditHeadGradient& g) {
         for (std::int64_t j = 0; j < d; ++j) target[i * d + j] += partials[part * layout.total + offset + j * h + i];
   };
   add_transposed(g.grad_weight.as<T>(), layout.weight, net.d);
-  if (net.edge2) add_transposed(g.grad_weight2.as<T>(), layout.weight2, net.d2);
+  if (net.d2 > 0) add_transposed(g.grad_weight2.as<T>(), layout.weight2, net.d2);
   if (net.mix) add(g.grad_mix.as<T>(), layout.mix, h * h);
   add(g.grad_head.as<T>(), layout.head, kBlockKinds * outputs * h);
   add(g.grad_head_bias.as<T>(), layout.head_bias, kBlockKinds * outputs);
   add(g.grad_kind_bias.as<T>(), layout.kind_bias, kBlockKinds * h);
 }
 
-void validate(const EditHead& a) {
-  const std::int64_t d = a.edge.extent(1), h = a.weight.extent(0), outputs = a.out.extent(1);
-  const DType dtype = a.edge.dtype;
-  expect("edit_head", "edge", a.edge, {a.table.edge_count, d}, dtype);
-  expect("edit_head", "weight", a.weight, {h, d}, dtype);
-  if (a.edge2) {
-    expect("edit_head", "edge2", a.edge2, {a.table.edge_count, a.edge2.extent(1)}, dtype);
-    expect("edit_head", "weight2", a.weight2, {h, a.edge2.extent(1)}, dtype);
-  }
-  expect("edit_head", "projection", a.projection, {a.table.node_count, 2 * h}, dtype);
-  expect("edit_head", "kind_bias", a.kind_bias, {kBlockKinds, h}, dtype);
-  if (a.mix) expect("edit_head", "mix", a.mix, {h, h}, dtype);
-  expect("edit_head", "head", a.head, {kBlockKinds, outputs, h}, dtype);
-  expect("edit_head", "head_bias", a.head_bias, {kBlockKinds, outputs}, dtype);
-  expect("edit_head", "out", a.out, {a.table.edge_count, outputs}, dtype);
-}
-
 }  // namespace
 
 void edit_head_forward(const EditHead& args, Stream) {
   validate(args);
-  dispatch_float("edit_head", args.edge.dtype, [&](auto zero) { forward<decltype(zero)>(args); });
+  dispatch_float("edit_head", args.edge.dtype(), [&](auto zero) { forward<decltype(zero)>(args); });
 }
 
 void edit_head_backward(const EditHeadGradient& args, Stream) {
-  const EditHead& a = args.forward;
-  validate(a);
-  expect("edit_head", "grad_out", args.grad_out, a.out.shape, a.edge.dtype);
-  if (args.grad_edge) expect("edit_head", "grad_edge", args.grad_edge, a.edge.shape, a.edge.dtype);
-  if (args.grad_edge2) expect("edit_head", "grad_edge2", args.grad_edge2, a.edge2.shape, a.edge.dtype);
-  expect("edit_head", "grad_weight", args.grad_weight, a.weight.shape, a.edge.dtype);
-  if (a.edge2) expect("edit_head", "grad_weight2", args.grad_weight2, a.weight2.shape, a.edge.dtype);
-  expect("edit_head", "grad_projection", args.grad_projection, a.projection.shape, a.edge.dtype);
-  expect("edit_head", "grad_kind_bias", args.grad_kind_bias, a.kind_bias.shape, a.edge.dtype);
-  if (a.mix) expect("edit_head", "grad_mix", args.grad_mix, a.mix.shape, a.edge.dtype);
-  expect("edit_head", "grad_head", args.grad_head, a.head.shape, a.edge.dtype);
-  expect("edit_head", "grad_head_bias", args.grad_head_bias, a.head_bias.shape, a.edge.dtype);
-  dispatch_float("edit_head", a.edge.dtype, [&](auto zero) { backward<decltype(zero)>(args); });
+  validate(args);
+  dispatch_float("edit_head", args.forward.edge.dtype(), [&](auto zero) { backward<decltype(zero)>(args); });
 }
 
 }  // namespace amend::kernels::cpu

@@ -1,13 +1,15 @@
-// Features of weights and neurons: sums over a block of the table first, in float64, then one pass over its weights and
-// neurons. A thread block a block of the table, several for large ones (kernels/cuda/edit_features.cuh), a warp 32
-// weights of a target row (in a refinement 32 neighbours). Batches of small networks take one launch, large blocks one
-// or two before it for their sums. Bytes a weight: 4 (3 + 16) at first, 4 (7 + 6 objectives) in a refinement; sums read
-// weights a second time, mostly from the cache. Operations a weight: 6 to 12 logarithms, about 30 each.
+// Features of neurons, and what the features of weights are held against: sums over a block of the table first, in
+// float64, then one pass over its weights and neurons. A thread block a block of the table, several for large ones
+// (kernels/cuda/edit_features.cuh), a warp a target row. Batches of small networks take one launch, large blocks one or
+// two before it for their sums. Bytes a weight: 4 (3 + 1) at first, 4 (1 + 2 objectives) in a refinement; sums read
+// weights a second time, mostly from the cache. Operations a weight: a logarithm or, for each objective, an
+// exponential, about 30.
 #include "kernels/edit_features.hpp"
 
 #include <cmath>
 
 #include "kernels/cuda/refine_features.cuh"
+#include "kernels/feature_arguments.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -20,7 +22,7 @@ struct First {
   BlockTable table;
   const T *weight, *bias, *fisher, *fisher_bias, *mean, *rms, *correlation, *gradient, *gradient_bias, *lambda,
       *neuron_lambda;
-  T *scale, *edge_feature, *node_feature, *prior, *neuron_prior;
+  T *scale, *edge_scales, *energy, *node_feature, *prior, *neuron_prior;
   double* partial;  // (chunks, kFirstSums)
 
   First(const EditFeatures& a, Stream stream)
@@ -37,7 +39,8 @@ struct First {
         lambda(elements<T>(a.lambda)),
         neuron_lambda(elements<T>(a.neuron_lambda)),
         scale(a.scale.as<T>()),
-        edge_feature(a.edge_feature.as<T>()),
+        edge_scales(a.edge_scales.as<T>()),
+        energy(a.energy.as<T>()),
         node_feature(a.node_feature.as<T>()),
         prior(elements<T>(a.prior)),
         neuron_prior(elements<T>(a.neuron_prior)),
@@ -72,29 +75,21 @@ struct First {
             .newton_rms = block_root_mean<T>(sum[kNewton], block) + T(1e-9),
             .eighth = eighth,
             .log_lambda = lambda ? log_of_lambda(lambda[block.network]) : T(0),
-            .gradient = gradient != nullptr,
-            .prior = lambda != nullptr,
-            .kind = static_cast<int>(block.kind)};
+            .prior = lambda ? T(1) : T(0)};
   }
 
-  /// Features of a target row, by a warp.
-  __device__ void row(const Block& block, std::int64_t i, const EdgeScales<T>& scales, T* room) const {
+  /// The energy of a target neuron and the priors of what leads to it, by a warp.
+  __device__ void row(const Block& block, std::int64_t i, const EdgeScales<T>& scales) const {
     const auto lane = static_cast<std::int32_t>(threadIdx.x % kWarp);
     const std::int64_t first = block.edge_offset + i * block.cols;
-    T energy = T(0);
+    T sum = T(0);
     for (std::int32_t j = lane; j < block.cols; j += kWarp) {
       const T w = weight[first + j], r = rms[block.source_offset + j];
-      energy += w * w * r * r;
+      sum += w * w * r * r;
+      if (prior) prior[first + j] = edge_prior(scales, log_of_saliency(scales, w, fisher[first + j]));
     }
-    energy = std::sqrt(warp_sum(energy)) + T(1e-6);
-    for (std::int32_t j0 = 0; j0 < block.cols; j0 += kWarp)
-      write_features(edge_feature, first + j0, block.cols - j0 < kWarp ? block.cols - j0 : kWarp,
-                     static_cast<std::int32_t>(kEdgeFeatures), room, [&](std::int32_t at, T* f) {
-                       const std::int64_t k = first + j0 + at;
-                       const T obd = edge_features(scales, weight[k], fisher[k], gradient ? gradient[k] : T(0),
-                                                   rms[block.source_offset + j0 + at], energy, f);
-                       if (prior) prior[k] = obd;
-                     });
+    sum = warp_sum(sum);
+    if (lane == 0) energy[block.target_offset + i] = std::sqrt(sum) + T(1e-6);
   }
   /// Features of the block's target neurons, and of the input neurons by the first block.
   __device__ void nodes(const Block& block, std::int64_t layer, T block_scale) const {
@@ -111,8 +106,10 @@ struct First {
                                       .scale = block_scale,
                                       .cols = static_cast<T>(block.cols)});
     if (layer != 0) return;
-    for (std::int64_t j = threadIdx.x; j < block.cols; j += kThreads)
+    for (std::int64_t j = threadIdx.x; j < block.cols; j += kThreads) {
       write(block.source_offset + j, {.kind = 0, .depth = T(0), .has_block = false, .scale = T(0), .cols = T(0)});
+      energy[block.source_offset + j] = T(0);
+    }
   }
   /// Priors of the block's source neurons that are this chunk's, a thread each; the last block also has the outputs'.
   __device__ void neuron_priors(const Block& block, std::int64_t layer, const Chunk& chunk) const {
@@ -156,7 +153,6 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, 3) first_kernel(First<T> in) {
   const Block block = in.table.block[blockIdx.x];
   const std::int64_t layer = std::int64_t{blockIdx.x} - in.table.network[block.network].first_block;
-  T* room = dynamic_shared_memory<T>() + threadIdx.x / kWarp * kWarp * kEdgeFeatures;
   for_chunks(block, [&](const Chunk& chunk) {
     double sum[kFirstSums] = {};
     if (chunk.count == 1) {
@@ -167,9 +163,12 @@ __global__ void __launch_bounds__(kThreads, 3) first_kernel(First<T> in) {
     }
     const EdgeScales<T> scales = in.scales(block, sum);
     for (std::int64_t i = chunk.first_row + threadIdx.x / kWarp; i < chunk.last_row; i += kFeatureWarps)
-      in.row(block, i, scales, room);
+      in.row(block, i, scales);
     if (chunk.index == 0) {
-      if (threadIdx.x == 0) in.scale[blockIdx.x] = scales.scale;
+      if (threadIdx.x == 0) {
+        in.scale[blockIdx.x] = scales.scale;
+        scales.store(in.edge_scales + blockIdx.x * kEdgeScales);
+      }
       in.nodes(block, layer, scales.scale);
     }
     if (in.neuron_lambda) in.neuron_priors(block, layer, chunk);
@@ -184,7 +183,7 @@ void first_features(const EditFeatures& a, Stream stream) {
     launch(first_sums_kernel<T>, grid, dim3(kThreads), 0, stream, in, false);
     if (in.gradient) launch(first_sums_kernel<T>, grid, dim3(kThreads), 0, stream, in, true);
   }
-  launch(first_kernel<T>, grid, dim3(kThreads), kThreads * kEdgeFeatures * sizeof(T), stream, in);
+  launch(first_kernel<T>, grid, dim3(kThreads), 0, stream, in);
 }
 
 template <class T>
@@ -205,9 +204,8 @@ __global__ void __launch_bounds__(kThreads) refine_kernel(Refine<T> in) {
   const Block block = in.table.block[blockIdx.x];
   const T scale = in.scale[blockIdx.x];
   for_chunks(block, [&](const Chunk& chunk) {
-    in.edges(block, scale, chunk, dynamic_shared_memory<T>());
+    in.edges(block, scale, chunk);
     if (chunk.index == 0) in.nodes(block, scale);
-    __syncthreads();  // the next chunk's sums take the place of this one's
   });
 }
 
@@ -216,59 +214,20 @@ void refined_features(const RefineFeatures& a, Stream stream) {
   const Refine<T> in(a, stream);
   const dim3 grid = chunk_grid(a.table);
   if (may_cut(a.table)) launch(refine_sums_kernel<T>, grid, dim3(kThreads), 0, stream, in);
-  const std::int64_t room = kThreads * refine_edge_features(in.objectives) + in.objectives;
-  launch(refine_kernel<T>, grid, dim3(kThreads), static_cast<std::size_t>(room) * sizeof(T), stream, in);
+  launch(refine_kernel<T>, grid, dim3(kThreads), 0, stream, in);
 }
 
 }  // namespace
 
 void edit_features(const EditFeatures& args, Stream stream) {
-  const DType dtype = args.weight.dtype;
-  const Shape edges{args.table.edge_count}, nodes{args.table.node_count};
-  for (const auto& [name, view] : {std::pair{"weight", args.weight}, std::pair{"fisher", args.fisher}})
-    expect("edit_features", name, view, edges, dtype);
-  for (const auto& [name, view] :
-       {std::pair{"bias", args.bias}, std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean},
-        std::pair{"rms", args.rms}, std::pair{"correlation", args.correlation}})
-    expect("edit_features", name, view, nodes, dtype);
-  if (args.gradient) expect("edit_features", "gradient", args.gradient, edges, dtype);
-  if (args.gradient_bias) expect("edit_features", "gradient_bias", args.gradient_bias, nodes, dtype);
-  if (args.lambda) {
-    expect("edit_features", "lambda", args.lambda, {args.table.network_count}, dtype);
-    expect("edit_features", "prior", args.prior, edges, dtype);
-  }
-  if (args.neuron_lambda) {
-    expect("edit_features", "neuron_lambda", args.neuron_lambda, {args.table.network_count}, dtype);
-    expect("edit_features", "neuron_prior", args.neuron_prior, nodes, dtype);
-  }
-  expect("edit_features", "scale", args.scale, {args.table.block_count}, dtype);
-  expect("edit_features", "edge_feature", args.edge_feature, {args.table.edge_count, kEdgeFeatures}, dtype);
-  expect("edit_features", "node_feature", args.node_feature, {args.table.node_count, kNodeFeatures}, dtype);
-  dispatch_float("edit_features", dtype, [&](auto zero) { first_features<decltype(zero)>(args, stream); });
+  validate(args);
+  dispatch_float("edit_features", args.weight.dtype, [&](auto zero) { first_features<decltype(zero)>(args, stream); });
 }
 
 void refine_features(const RefineFeatures& args, Stream stream) {
-  const DType dtype = args.weight.dtype;
-  const std::int64_t objectives = args.gradient.extent(0), edges = args.table.edge_count, nodes = args.table.node_count;
-  for (const auto& [name, view] :
-       {std::pair{"weight", args.weight}, std::pair{"edited_weight", args.edited_weight},
-        std::pair{"logit", args.logit}, std::pair{"residual", args.residual}, std::pair{"fisher", args.fisher}})
-    expect("refine_features", name, view, {edges}, dtype);
-  for (const auto& [name, view] :
-       {std::pair{"edited_bias", args.edited_bias}, std::pair{"bias_residual", args.bias_residual},
-        std::pair{"fisher_bias", args.fisher_bias}, std::pair{"mean", args.mean}, std::pair{"rms", args.rms},
-        std::pair{"correlation", args.correlation}, std::pair{"original_fisher_bias", args.original_fisher_bias},
-        std::pair{"original_mean", args.original_mean}, std::pair{"original_rms", args.original_rms}})
-    expect("refine_features", name, view, {nodes}, dtype);
-  expect("refine_features", "scale", args.scale, {args.table.block_count}, dtype);
-  expect("refine_features", "gradient", args.gradient, {objectives, edges}, dtype);
-  expect("refine_features", "gradient_bias", args.gradient_bias, {objectives, nodes}, dtype);
-  expect("refine_features", "lambda", args.lambda, {args.table.network_count}, dtype);
-  expect("refine_features", "edge_feature", args.edge_feature, {edges, refine_edge_features(objectives)}, dtype);
-  expect("refine_features", "edge_step", args.edge_step, {edges, objectives}, dtype);
-  expect("refine_features", "node_feature", args.node_feature, {nodes, refine_node_features(objectives)}, dtype);
-  expect("refine_features", "node_step", args.node_step, {nodes, objectives}, dtype);
-  dispatch_float("refine_features", dtype, [&](auto zero) { refined_features<decltype(zero)>(args, stream); });
+  validate(args);
+  dispatch_float("refine_features", args.fisher.dtype,
+                 [&](auto zero) { refined_features<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -1,10 +1,12 @@
 // h = relu(W e + W2 e2 + u_i + v_j + kind_bias); [h = relu(mix h);] out = head h + head_bias, in plain float32.
 //
 // Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients of the edges backward; hidden layers stay in
-// registers and shared memory. Operations an edge: 2 H (D + D2 + H + outputs) forward; backward that again, the same
-// for the weights' gradients, and 2 H (H + outputs) or, with gradients of the edges, the same once more. At D = 15,
-// D2 = 9, H = 16 and three outputs 108 bytes, 1,376 operations forward and 3,360 backward: where a byte takes the time
-// of 20 operations, memory is the limit of the forward pass and arithmetic that of the backward pass.
+// registers and shared memory, and so do features, of whose 15 (D, of the first pass) and 9 (D2, of a refinement) the 3
+// and 7 numbers are read that they are formed from. Operations an edge: 2 H (D + D2 + H + outputs) forward; backward
+// that again, the same for the weights' gradients, and 2 H (H + outputs) or, with gradients of the edges, the same once
+// more. At D = 15, D2 = 9, H = 16 and three outputs 108 bytes, 1,376 operations forward and 3,360 backward: where a
+// byte takes the time of 20 operations, memory is the limit of the forward pass and arithmetic that of the backward
+// pass.
 //
 // Forward: a warp takes tiles of 32 E consecutive edges of whatever blocks, a thread E edges of it, with N hidden units
 // of each in registers: all of them up to 32 units, of more 32 at a time, so that two edges share each weight that is
@@ -15,6 +17,7 @@
 // of the weights' gradients, and a second launch adds both in order. Items depend on a block's own shape, the number of
 // partial sums of the weights on the number of edges.
 #include "kernels/cuda/edit_head_backward.cuh"
+#include "kernels/edit_head_arguments.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -44,18 +47,9 @@ struct ForwardLayout : HeadLayout {
   }
 };
 
-/// The ends of edge `edge`; `block` is a block at or before its own, and becomes it.
-__device__ inline EdgeEnds find_ends(const BlockTable& table, std::int64_t edge, std::int32_t& block) {
-  while (table.block_edges.offset[block + 1] <= edge) ++block;
-  const Block& of = table.block[block];
-  const auto local = static_cast<std::uint32_t>(edge - of.edge_offset);
-  const std::uint32_t row = local / static_cast<std::uint32_t>(of.cols);
-  return {of.target_offset + row, of.source_offset + (local - row * static_cast<std::uint32_t>(of.cols)),
-          static_cast<std::int32_t>(of.kind)};
-}
-
 template <class T, int N, int E>
-__global__ void __launch_bounds__(kForwardThreads, 4) forward_kernel(Head<T> net, ForwardLayout layout, T* out) {
+__global__ void __launch_bounds__(kForwardThreads, 4)
+    forward_kernel(const __grid_constant__ Head<T> net, ForwardLayout layout, T* out) {
   constexpr std::int32_t kTile = kWarp * E;
   T* memory = dynamic_shared_memory<T>();
   const HeadWeights<T, N> weights(net, layout, memory);
@@ -72,14 +66,17 @@ __global__ void __launch_bounds__(kForwardThreads, 4) forward_kernel(Head<T> net
   for (std::int64_t round = begin; round < end; ++round) {
     const std::int64_t first = (round * warps + warp) * kTile, left = edges - first;
     const std::int32_t count = left >= kTile ? kTile : left > 0 ? static_cast<std::int32_t>(left) : 0;
-    stage_rows(net.edge + first * net.d, count, net.d, tile, stride, lane, kWarp);
-    if (net.edge2) stage_rows(net.edge2 + first * net.d2, count, net.d2, tile + net.d, stride, lane, kWarp);
-    EdgeEnds ends[E];
+    net.stage(first, count, tile, stride, lane, kWarp);
     std::int32_t own = block;
+#pragma unroll 1
+    for (std::int32_t at = lane; net.forms() && at < count; at += kWarp)
+      net.form(first + at, find_ends(net.table, first + at, own), tile + at * stride);
+    EdgeEnds ends[E];
+    own = block;
 #pragma unroll
     for (int e = 0; e < E; ++e) {
       const std::int32_t at = lane + e * kWarp;
-      ends[e] = at < count ? find_ends(net.table, first + at, own) : EdgeEnds{0, 0, -1};
+      ends[e] = at < count ? find_ends(net.table, first + at, own) : EdgeEnds{0, 0, -1, 0};
       for (std::int32_t c = net.in; c < 4 * quads_of(net.in); ++c) row[e * step + c] = T(0);
     }
     // Lane 0's last edge is a start for all that come.
@@ -161,7 +158,7 @@ __global__ void __launch_bounds__(kBackwardThreads, 4)
         for (std::int32_t i = thread; i < block.cols * net.h; i += threads) column[i] = T(0);
       for (std::int64_t at = from; at < to; at += threads * E) {
         const std::int64_t left = to - at;
-        tile.run(block, at, left < threads * E ? static_cast<std::int32_t>(left) : threads * E, column,
+        tile.run(block, b, at, left < threads * E ? static_cast<std::int32_t>(left) : threads * E, column,
                  kept ? net.h : home_stride);
       }
       if (kept)
@@ -277,29 +274,12 @@ void backward(const EditHeadGradient& g, Stream stream) {
          static_cast<std::int32_t>(column_blocks));
 }
 
-void validate(const EditHead& a) {
-  const std::int64_t d = a.edge.extent(1), h = a.weight.extent(0), outputs = a.out.extent(1);
-  const DType dtype = a.edge.dtype;
-  expect("edit_head", "edge", a.edge, {a.table.edge_count, d}, dtype);
-  expect("edit_head", "weight", a.weight, {h, d}, dtype);
-  if (a.edge2) {
-    expect("edit_head", "edge2", a.edge2, {a.table.edge_count, a.edge2.extent(1)}, dtype);
-    expect("edit_head", "weight2", a.weight2, {h, a.edge2.extent(1)}, dtype);
-  }
-  expect("edit_head", "projection", a.projection, {a.table.node_count, 2 * h}, dtype);
-  expect("edit_head", "kind_bias", a.kind_bias, {kBlockKinds, h}, dtype);
-  if (a.mix) expect("edit_head", "mix", a.mix, {h, h}, dtype);
-  expect("edit_head", "head", a.head, {kBlockKinds, outputs, h}, dtype);
-  expect("edit_head", "head_bias", a.head_bias, {kBlockKinds, outputs}, dtype);
-  expect("edit_head", "out", a.out, {a.table.edge_count, outputs}, dtype);
-}
-
 /// Calls body(T, N, E): hidden units in a thread's registers and its edges. float64 is for tests.
 template <class Body>
 void dispatch(const EditHead& a, const Body& body) {
   const std::int64_t h = a.weight.extent(0);
   using std::integral_constant;
-  dispatch_float("edit_head", a.edge.dtype, [&](auto zero) {
+  dispatch_float("edit_head", a.edge.dtype(), [&](auto zero) {
     if constexpr (std::is_same_v<decltype(zero), double>)
       body(zero, integral_constant<int, 16>(), integral_constant<int, 1>());
     else if (h <= 16)
@@ -317,19 +297,8 @@ void edit_head_forward(const EditHead& args, Stream stream) {
 }
 
 void edit_head_backward(const EditHeadGradient& args, Stream stream) {
-  const EditHead& a = args.forward;
-  validate(a);
-  expect("edit_head", "grad_out", args.grad_out, a.out.shape, a.edge.dtype);
-  if (args.grad_edge) expect("edit_head", "grad_edge", args.grad_edge, a.edge.shape, a.edge.dtype);
-  if (args.grad_edge2) expect("edit_head", "grad_edge2", args.grad_edge2, a.edge2.shape, a.edge.dtype);
-  expect("edit_head", "grad_weight", args.grad_weight, a.weight.shape, a.edge.dtype);
-  if (a.edge2) expect("edit_head", "grad_weight2", args.grad_weight2, a.weight2.shape, a.edge.dtype);
-  expect("edit_head", "grad_projection", args.grad_projection, a.projection.shape, a.edge.dtype);
-  expect("edit_head", "grad_kind_bias", args.grad_kind_bias, a.kind_bias.shape, a.edge.dtype);
-  if (a.mix) expect("edit_head", "grad_mix", args.grad_mix, a.mix.shape, a.edge.dtype);
-  expect("edit_head", "grad_head", args.grad_head, a.head.shape, a.edge.dtype);
-  expect("edit_head", "grad_head_bias", args.grad_head_bias, a.head_bias.shape, a.edge.dtype);
-  dispatch(a, [&](auto zero, auto n, auto e) { backward<decltype(zero), n.value, e.value>(args, stream); });
+  validate(args);
+  dispatch(args.forward, [&](auto zero, auto n, auto e) { backward<decltype(zero), n.value, e.value>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/edge_rows.cuh"
+#include "kernels/cuda/edge_input.cuh"
 #include "kernels/edit_head.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -15,20 +15,21 @@ struct Head {
   BlockTable table;
   std::int32_t d, d2, in, h, outputs;
   std::int32_t hidden;  // h with its pads
-  const T *edge, *weight, *edge2, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
+  EdgeSource<T> edge, edge2;
+  const T *weight, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
   bool aligned;  // projections can be read four at a time
 
   Head(const EditHead& a, std::int32_t chunk)
       : table(a.table),
-        d(static_cast<std::int32_t>(a.edge.extent(1))),
-        d2(a.edge2 ? static_cast<std::int32_t>(a.edge2.extent(1)) : 0),
+        d(static_cast<std::int32_t>(a.edge.width())),
+        d2(static_cast<std::int32_t>(a.edge2.width())),
         in(d + d2),
         h(static_cast<std::int32_t>(a.weight.extent(0))),
         outputs(static_cast<std::int32_t>(a.out.extent(1))),
         hidden(static_cast<std::int32_t>(ceil_div(h, chunk)) * chunk),
-        edge(a.edge.as<T>()),
+        edge(a.edge),
+        edge2(a.edge2),
         weight(a.weight.as<T>()),
-        edge2(elements<T>(a.edge2)),
         weight2(a.edge2 ? a.weight2.as<T>() : nullptr),
         projection(a.projection.as<T>()),
         kind_bias(a.kind_bias.as<T>()),
@@ -36,6 +37,18 @@ struct Head {
         head(a.head.as<T>()),
         head_bias(a.head_bias.as<T>()),
         aligned(h % 4 == 0 && reinterpret_cast<std::uintptr_t>(projection) % 16 == 0) {}
+
+  /// What `count` edges from `first` on read becomes rows of a tile, by `threads` threads; features follow with `form`.
+  __device__ void stage(std::int64_t first, std::int32_t count, T* tile, std::int32_t stride, std::int32_t thread,
+                        std::int32_t threads) const {
+    edge.stage(first, count, tile, stride, thread, threads);
+    edge2.stage(first, count, tile + d, stride, thread, threads);
+  }
+  __device__ bool forms() const { return edge.forms() || edge2.forms(); }
+  __device__ void form(std::int64_t at, const EdgeEnds& ends, T* row) const {
+    edge.form(at, ends, row);
+    edge2.form(at, ends, row + d);
+  }
 
   /// Output rows of a kind in shared memory: whole quads.
   std::int32_t output_rows() const { return 4 * quads_of(outputs); }
@@ -126,12 +139,6 @@ __device__ __forceinline__ Quad<float> read_only_quad(const float* from) {
 #endif
 }
 __device__ __forceinline__ Quad<double> read_only_quad(const double* from) { return load_quad(from); }
-
-/// What an edge reads of its ends.
-struct EdgeEnds {
-  std::int64_t target, source;  // node rows
-  std::int32_t kind;            // -1: there is no such edge
-};
 
 /// hidden[n] = kind_bias + u + v of units chunk * N + n.
 template <int N, class T>

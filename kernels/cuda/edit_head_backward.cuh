@@ -126,7 +126,7 @@ struct BackwardTile {
   T *memory, *sums;
 
   /// Edges begin .. begin + count - 1 of `block`, counted from its first.
-  __device__ void run(const Block& block, std::int64_t begin, std::int32_t count, T* column,
+  __device__ void run(const Block& block, std::int32_t index, std::int64_t begin, std::int32_t count, T* column,
                       std::int64_t column_stride) const {
     const auto thread = static_cast<std::int32_t>(threadIdx.x), threads = static_cast<std::int32_t>(blockDim.x);
     const std::int32_t h = net.h, outputs = net.outputs, kind = static_cast<std::int32_t>(block.kind);
@@ -139,8 +139,7 @@ struct BackwardTile {
     T *deep_row = deep + thread * layout.layer_stride, *layer_row = layer + thread * layout.layer_stride;
     const T* head = weights.head + kind * weights.output_rows * net.hidden;
 
-    stage_rows(net.edge + at0 * net.d, count, net.d, tile, layout.in_stride, thread, threads);
-    if (net.edge2) stage_rows(net.edge2 + at0 * net.d2, count, net.d2, tile + net.d, layout.in_stride, thread, threads);
+    net.stage(at0, count, tile, layout.in_stride, thread, threads);
     stage_rows(grad.grad_out + at0 * outputs, count, outputs, grad_out, layout.out_stride, thread, threads);
     const bool active = thread < count;
     EdgeEnds ends[E];
@@ -148,7 +147,8 @@ struct BackwardTile {
     for (int e = 0; e < E; ++e) {
       const std::int32_t at = thread + e * threads;
       const auto local = static_cast<std::uint32_t>(begin + at), cols = static_cast<std::uint32_t>(block.cols);
-      ends[e] = {block.target_offset + local / cols, block.source_offset + local % cols, at < count ? kind : -1};
+      ends[e] = {block.target_offset + local / cols, block.source_offset + local % cols, at < count ? kind : -1, index};
+      if (at < count) net.form(at0 + at, ends[e], row + e * step);
       // A column of ones behind the inputs: the gradients of the biases are sums of products, too.
       for (std::int32_t c = net.in; c < layout.in_stride; ++c) row[e * step + c] = c == net.in ? T(1) : T(0);
       for (std::int32_t c = outputs; c < layout.out_stride; ++c) grad_out[at * layout.out_stride + c] = T(0);

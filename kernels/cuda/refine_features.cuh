@@ -1,6 +1,7 @@
 #pragma once
 
-// The features of a refinement pass, for the thread block of a chunk.
+// What a refinement pass reads of neurons, and what its features of weights are held against, for the thread block of a
+// chunk.
 
 #include "kernels/cuda/edit_features.cuh"
 
@@ -10,21 +11,16 @@ template <class T>
 struct Refine {
   BlockTable table;
   std::int32_t objectives;
-  const T *weight, *edited_weight, *edited_bias, *scale, *logit, *residual, *bias_residual, *fisher, *fisher_bias,
-      *mean, *rms, *correlation, *original_fisher_bias, *original_mean, *original_rms, *gradient, *gradient_bias,
-      *lambda;
-  T *edge_feature, *edge_step, *node_feature, *node_step;
+  const T *edited_bias, *scale, *bias_residual, *fisher, *fisher_bias, *mean, *rms, *correlation, *original_fisher_bias,
+      *original_mean, *original_rms, *gradient, *gradient_bias, *lambda;
+  T *edge_scales, *edge_step, *node_feature, *node_step;
   double* partial;  // (chunks, 1 + objectives): Fisher, squares of the gradients
 
   Refine(const RefineFeatures& a, Stream stream)
       : table(a.table),
         objectives(static_cast<std::int32_t>(a.gradient.extent(0))),
-        weight(a.weight.as<T>()),
-        edited_weight(a.edited_weight.as<T>()),
         edited_bias(a.edited_bias.as<T>()),
         scale(a.scale.as<T>()),
-        logit(a.logit.as<T>()),
-        residual(a.residual.as<T>()),
         bias_residual(a.bias_residual.as<T>()),
         fisher(a.fisher.as<T>()),
         fisher_bias(a.fisher_bias.as<T>()),
@@ -37,7 +33,7 @@ struct Refine {
         gradient(a.gradient.as<T>()),
         gradient_bias(a.gradient_bias.as<T>()),
         lambda(a.lambda.as<T>()),
-        edge_feature(a.edge_feature.as<T>()),
+        edge_scales(a.edge_scales.as<T>()),
         edge_step(a.edge_step.as<T>()),
         node_feature(a.node_feature.as<T>()),
         node_step(a.node_step.as<T>()),
@@ -56,37 +52,22 @@ struct Refine {
     return chunk.count == 1 ? add_up(chunk, i) : sum_of_partials(partial, block, chunk.count, 1 + objectives, i);
   }
 
-  __device__ void edges(const Block& block, T block_scale, const Chunk& chunk, T* room) const {
-    const auto width = static_cast<std::int32_t>(refine_edge_features(objectives));
+  __device__ void edges(const Block& block, T block_scale, const Chunk& chunk) const {
     const T own_lambda = at_least(lambda[block.network], T(1e-8));
     const RefineScales<T> scales{.scale = block_scale,
                                  .mean_fisher = block_mean<T>(sum(block, chunk, 0), block) + T(1e-7),
                                  .n = static_cast<T>(table.network[block.network].edge_count),
                                  .lambda = own_lambda,
                                  .log_lambda = logarithm(own_lambda)};
-    // A row of features is filled objective by objective: the sums of the next are formed in between.
-    T gradient_rms = T(0);
-    const auto warp = static_cast<std::int64_t>(threadIdx.x / kWarp);
+    T* to = edge_scales + blockIdx.x * refine_edge_scales(objectives);
+    const bool writes = chunk.index == 0 && threadIdx.x == 0;
+    if (writes) scales.store(to);
     for (std::int32_t o = 0; o < objectives; ++o) {
-      gradient_rms = block_root_mean<T>(sum(block, chunk, 1 + o), block) + T(1e-9);
-      if (threadIdx.x == 0) room_of_sums()[o] = gradient_rms;
+      const T gradient_rms = block_root_mean<T>(sum(block, chunk, 1 + o), block) + T(1e-9);
+      if (writes) to[refine_edge_scales(0) + o] = gradient_rms;
+      for (std::int64_t k = chunk.first + threadIdx.x; k < chunk.last; k += kThreads)
+        edge_step[k * objectives + o] = refine_step(scales, fisher[k], gradient[o * table.edge_count + k]);
     }
-    __syncthreads();
-    T* own_room = room + warp * kWarp * width;
-    for (std::int64_t k0 = chunk.first + warp * kWarp; k0 < chunk.last; k0 += kThreads)
-      write_features(edge_feature, k0, chunk.last - k0 < kWarp ? static_cast<std::int32_t>(chunk.last - k0) : kWarp,
-                     width, own_room, [&](std::int32_t at, T* f) {
-                       const std::int64_t k = k0 + at;
-                       refine_features_of_edge(scales, edited_weight[k], logit[k], residual[k], fisher[k], f);
-                       for (std::int32_t o = 0; o < objectives; ++o)
-                         edge_step[k * objectives + o] = refine_features_of_gradient(
-                             scales, weight[k], edited_weight[k], fisher[k], gradient[o * table.edge_count + k],
-                             room_of_sums()[o], f + 5 + 4 * o);
-                     });
-  }
-  /// Root mean squares of the gradients of the block, behind the rooms of the warps.
-  __device__ T* room_of_sums() const {
-    return dynamic_shared_memory<T>() + kThreads * refine_edge_features(objectives);
   }
 
   /// What a block writes of its ends: features of its sources, features and steps of its targets, and zeros where no

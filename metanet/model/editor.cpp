@@ -14,6 +14,7 @@
 #include "kernels/edit_features.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/gate_budget.hpp"
+#include "kernels/linear.hpp"
 #include "kernels/message_layers.hpp"
 #include "kernels/network_features.hpp"
 
@@ -42,12 +43,12 @@ struct Editor::Context {
   const EditorInputs& in;
   const kernels::BlockTable& table;
   DType dtype;
-  BatchProbe original;  // the probe of the original networks, as far as the editor reads it
-  Variable condition;   // (networks, H)
-  Variable node;        // (nodes, H)
-  Variable edge;        // (edges, D), or the edge features when there are no messages
-  Variable pooled;      // (networks * features, H)
-  TensorView scale;     // (blocks)
+  BatchProbe original;    // the probe of the original networks, as far as the editor reads it
+  Variable condition;     // (networks, H)
+  Variable node;          // (nodes, H)
+  op::EdgeVariable edge;  // (edges, D), or features when there are no messages
+  Variable pooled;        // (networks * features, H)
+  TensorView scale;       // (blocks)
   TensorView prior, neuron_prior, feature_prior;
   TensorView weight_lambda, neuron_lambda, feature_lambda;  // (networks)
   TensorView weight_noise, neuron_noise, feature_noise;
@@ -105,7 +106,8 @@ void Editor::embed(Context& c) const {
   c.feature_noise = noise(gates_.features, networks * in.features(), kFeatureNoise, in.feature_noise);
 
   c.scale = c.tensor({c.table.block_count});
-  const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::kEdgeFeatures});
+  const TensorView edge_scales = c.tensor({c.table.block_count, kernels::kEdgeScales});
+  const TensorView energy = c.tensor({c.table.node_count});
   const TensorView node_feature = c.tensor({c.table.node_count, kernels::kNodeFeatures});
   // Without lambda the kernel forms no prior, neither for the logits nor as a feature.
   const bool priors = shape_.probe_features;
@@ -127,7 +129,8 @@ void Editor::embed(Context& c) const {
                           .lambda = priors ? c.weight_lambda : TensorView{},
                           .neuron_lambda = priors ? c.neuron_lambda : TensorView{},
                           .scale = c.scale,
-                          .edge_feature = edge_feature,
+                          .edge_scales = edge_scales,
+                          .energy = energy,
                           .node_feature = node_feature,
                           .prior = c.prior,
                           .neuron_prior = c.neuron_prior},
@@ -143,8 +146,32 @@ void Editor::embed(Context& c) const {
         op::linear(c.tape, c.tape.constant(in.statistics), use(c, statistics_embed_), {}, in.statistic_rows);
     c.node = op::embedding_add(c.tape, c.node, column, in.input_column);
   }
-  c.edge = c.tape.constant(edge_feature);
-  if (shape_.messages > 0) c.edge = linear(c, edge_embed_, c.edge, c.table.network_edges);
+  c.edge.features.first = {.weight = in.weight,
+                           .fisher = c.original.fisher,
+                           .gradient = first_objective(c.original.gradient),
+                           .rms = c.original.rms,
+                           .energy = energy,
+                           .scales = edge_scales};
+  if (shape_.messages > 0) c.edge.rows = edge_states(c);
+}
+
+/// States of edges before the first message layer: embedded features.
+Variable Editor::edge_states(Context& c) const {
+  const Shape features{c.table.edge_count, kernels::kEdgeFeatures};
+  const auto form = [&] {
+    const TensorView feature = c.tensor(features);
+    kernels::edge_features({.table = c.table, .input = c.edge.features, .feature = feature}, c.tape.stream());
+    return feature;
+  };
+  if (c.tape.recording()) return linear(c, edge_embed_, c.tape.constant(form()), c.table.network_edges);
+  // Without a backward pass nobody reads the features again.
+  const TensorView weight = use(c, edge_embed_.weight).value(), bias = use(c, edge_embed_.bias).value(),
+                   states = c.tensor({c.table.edge_count, shape_.edge_width});
+  const Arena::Mark mark = c.tape.arena().mark();
+  kernels::linear_forward({.x = form(), .weight = weight, .bias = bias, .y = states, .segments = c.table.network_edges},
+                          c.tape.stream());
+  c.tape.arena().rewind(mark);
+  return c.tape.constant(states);
 }
 
 void Editor::exchange_messages(Context& c) const {
@@ -164,10 +191,10 @@ void Editor::exchange_messages(Context& c) const {
   if (!c.tape.recording()) {
     // All layers at once, the states in place: no memory but that of one layer.
     kernels::MessageLayers layers{.table = c.table,
-                                  .edge = c.edge.value(),
+                                  .edge = c.edge.rows.value(),
                                   .node = c.node.value(),
                                   .condition = c.condition.value(),
-                                  .edge_out = c.edge.value(),
+                                  .edge_out = c.edge.rows.value(),
                                   .node_out = c.node.value(),
                                   .projection = c.tensor({c.table.node_count, 4 * d}),
                                   .aggregate = c.tensor({c.table.node_count, 2 * d}),
@@ -189,9 +216,9 @@ void Editor::exchange_messages(Context& c) const {
   }
   for (const MessageIndex& m : message_) {
     const auto message =
-        op::edge_update(c.tape, c.table, c.edge, linear(c, m.projection, c.node, c.table.network_nodes),
+        op::edge_update(c.tape, c.table, c.edge.rows, linear(c, m.projection, c.node, c.table.network_nodes),
                         use(c, m.weight_c), use(c, m.weight_g), modulations(m), shape_.precision);
-    c.edge = message.edge;
+    c.edge.rows = message.edge;
     const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
                                        use(c, m.second.bias)};
     c.node = op::node_update(c.tape, c.table, c.node, message.aggregate, c.condition, mlp, alphas(m));
@@ -287,16 +314,12 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                             c.tape.stream());
 
   const std::int64_t steps = objectives_;
-  const TensorView edge_feature = c.tensor({c.table.edge_count, kernels::refine_edge_features(steps)});
+  const TensorView edge_scales = c.tensor({c.table.block_count, kernels::refine_edge_scales(steps)});
   const TensorView node_feature = c.tensor({c.table.node_count, kernels::refine_node_features(steps)});
   const TensorView edge_step = c.tensor({c.table.edge_count, steps}), node_step = c.tensor({c.table.node_count, steps});
   kernels::refine_features({.table = c.table,
-                            .weight = in.weight,
-                            .edited_weight = c.edited.weight.value(),
                             .edited_bias = c.edited.bias.value(),
                             .scale = c.scale,
-                            .logit = c.state.edge.logit.value(),
-                            .residual = c.state.edge.residual.value(),
                             .bias_residual = c.state.node.residual.value(),
                             .fisher = probe.fisher,
                             .fisher_bias = probe.fisher_bias,
@@ -309,7 +332,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                             .gradient = probe.gradient,
                             .gradient_bias = probe.gradient_bias,
                             .lambda = gates_.weights ? c.weight_lambda : reference,
-                            .edge_feature = edge_feature,
+                            .edge_scales = edge_scales,
                             .edge_step = edge_step,
                             .node_feature = node_feature,
                             .node_step = node_step},
@@ -324,7 +347,14 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   const Variable out = op::edit_head(c.tape, c.table,
                                      {.edge = c.edge,
                                       .weight = use(c, refine_edge_),
-                                      .edge2 = c.tape.constant(edge_feature),
+                                      .edge2 = {.features = {.refine = {.weight = in.weight,
+                                                                        .edited_weight = c.edited.weight.value(),
+                                                                        .logit = c.state.edge.logit.value(),
+                                                                        .residual = c.state.edge.residual.value(),
+                                                                        .fisher = probe.fisher,
+                                                                        .gradient = probe.gradient,
+                                                                        .step = edge_step,
+                                                                        .scales = edge_scales}}},
                                       .weight2 = use(c, refine_feature_),
                                       .projection = projection,
                                       .kind_bias = use(c, refine_kind_bias_),

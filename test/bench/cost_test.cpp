@@ -59,6 +59,8 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).operations == 20 * 2 * (5 * 4 + 5 * 3 + 5 * 5 + 5 * 3));
     CHECK(edit_head_forward_cost(kSmall, 4, 0, 5, 2, false).operations == 20 * 2 * (5 * 4 + 5 * 2));
     CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).bytes == 4 * (20 * (4 + 3 + 3) + 14 * 10));
+    // Of the 3 columns one number is read.
+    CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true, 2).bytes == 4 * (20 * (4 + 1 + 3) + 14 * 10));
   }
   SECTION("subject networks") {
     // 6 rows: each passes every edge once forward; backward each edge gets a gradient, and those of the second block

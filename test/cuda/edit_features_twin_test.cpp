@@ -1,4 +1,4 @@
-// edit_features, refine_features and feature_gate_features.
+// edit_features, refine_features, edge_features and feature_gate_features.
 
 #include "kernels/edit_features.hpp"
 
@@ -8,6 +8,7 @@
 
 AMEND_TWINS(edit_features, EditFeatures)
 AMEND_TWINS(refine_features, RefineFeatures)
+AMEND_TWINS(edge_features, EdgeFeatures)
 AMEND_TWINS(feature_gate_features, FeatureGateFeatures)
 
 namespace amend::test {
@@ -53,7 +54,7 @@ Tensor two(const One& one) {
   return make_tensor({2, a.count()}, a.view().dtype, all);
 }
 
-/// scale, edge_feature, node_feature, prior, neuron_prior.
+/// scale, features of edges, node_feature, prior, neuron_prior.
 std::vector<Tensor> first(Twin twin, const Part& p, bool all) {
   const BlockTable& t = p.table;
   const auto when = [&](const Tensor& x) { return all ? x.view() : TensorView{}; };
@@ -65,6 +66,7 @@ std::vector<Tensor> first(Twin twin, const Part& p, bool all) {
   const std::vector<Tensor> out = {result({t.block_count}, true), result({t.edge_count, kernels::kEdgeFeatures}, true),
                                    result({t.node_count, kernels::kNodeFeatures}, true), result({t.edge_count}, all),
                                    result({t.node_count}, all)};
+  const Tensor scales = unset({t.block_count, kernels::kEdgeScales}, p.dtype), energy = unset({t.node_count}, p.dtype);
   twins::edit_features(twin, {.table = t,
                               .weight = weight,
                               .bias = bias,
@@ -78,14 +80,23 @@ std::vector<Tensor> first(Twin twin, const Part& p, bool all) {
                               .lambda = when(lambda),
                               .neuron_lambda = when(neuron_lambda),
                               .scale = out[0],
-                              .edge_feature = out[1],
+                              .edge_scales = scales,
+                              .energy = energy,
                               .node_feature = out[2],
                               .prior = when(out[3]),
                               .neuron_prior = when(out[4])});
+  twins::edge_features(twin, {.table = t,
+                              .input = {.first = {.weight = weight,
+                                                  .fisher = fisher,
+                                                  .gradient = when(gradient),
+                                                  .rms = rms,
+                                                  .energy = energy,
+                                                  .scales = scales}},
+                              .feature = out[1]});
   return out;
 }
 
-/// edge_feature, edge_step, node_feature, node_step.
+/// Features of edges, edge_step, node_feature, node_step.
 std::vector<Tensor> refined(Twin twin, const Part& p, bool both) {
   const BlockTable& t = p.table;
   const std::int64_t objectives = both ? 2 : 1;
@@ -101,13 +112,11 @@ std::vector<Tensor> refined(Twin twin, const Part& p, bool both) {
                                    unset({t.edge_count, objectives}, p.dtype),
                                    unset({t.node_count, kernels::refine_node_features(objectives)}, p.dtype),
                                    unset({t.node_count, objectives}, p.dtype)};
+  const Tensor scales = unset({t.block_count, kernels::refine_edge_scales(objectives)}, p.dtype);
+  const TensorView own_gradient = slice_rows(gradient, 0, objectives);
   twins::refine_features(twin, {.table = t,
-                                .weight = weight,
-                                .edited_weight = edited_weight,
                                 .edited_bias = edited_bias,
                                 .scale = scale,
-                                .logit = logit,
-                                .residual = residual,
                                 .bias_residual = bias_residual,
                                 .fisher = fisher,
                                 .fisher_bias = fisher_bias,
@@ -117,13 +126,23 @@ std::vector<Tensor> refined(Twin twin, const Part& p, bool both) {
                                 .original_fisher_bias = original_fisher_bias,
                                 .original_mean = original_mean,
                                 .original_rms = original_rms,
-                                .gradient = slice_rows(gradient, 0, objectives),
+                                .gradient = own_gradient,
                                 .gradient_bias = slice_rows(gradient_bias, 0, objectives),
                                 .lambda = lambda,
-                                .edge_feature = out[0],
+                                .edge_scales = scales,
                                 .edge_step = out[1],
                                 .node_feature = out[2],
                                 .node_step = out[3]});
+  twins::edge_features(twin, {.table = t,
+                              .input = {.refine = {.weight = weight,
+                                                   .edited_weight = edited_weight,
+                                                   .logit = logit,
+                                                   .residual = residual,
+                                                   .fisher = fisher,
+                                                   .gradient = own_gradient,
+                                                   .step = out[1],
+                                                   .scales = scales}},
+                              .feature = out[0]});
   return out;
 }
 

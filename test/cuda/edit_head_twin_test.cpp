@@ -1,5 +1,6 @@
 #include "kernels/edit_head.hpp"
 
+#include "test/support/random_features.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(edit_head_forward, EditHead)
@@ -42,9 +43,9 @@ std::vector<Tensor> run(Twin twin, const kernels::BlockTable& table, const kerne
                grad_kind_bias = weights({kinds, h}, 16), grad_mix = weights({h, h}, 17),
                grad_head = weights({kinds, o, h}, 18), grad_head_bias = weights({kinds, o}, 19);
   const kernels::EditHead forward{.table = table,
-                                  .edge = edge,
+                                  .edge = {.rows = edge},
                                   .weight = weight,
-                                  .edge2 = when(c.d2 > 0, edge2),
+                                  .edge2 = {.rows = when(c.d2 > 0, edge2)},
                                   .weight2 = when(c.d2 > 0, weight2),
                                   .projection = projection,
                                   .kind_bias = kind_bias,
@@ -113,6 +114,52 @@ TEST_CASE("cuda edit_head of more columns than fit into shared memory") {
   const bool one_item = GENERATE(true, false);
   const std::vector<int> wide = one_item ? std::vector<int>{420, 2} : std::vector<int>{420, 18, 2};
   check_head({wide, {420, 1, 2}}, {3, 0, 16, 2, false, false}, DType::float32, {1});
+}
+
+TEST_CASE("cuda edit_head of features that it forms") {
+  const bool both = GENERATE(false, true);  // of the first pass alone, or of a refinement, too
+  const DType dtype = DType::float32;
+  const RandomBatch batch = random_batch({{5, 1, 1, 2}, {5, 2}, {5, 47, 45, 2}}, Activation::relu, dtype, 1);
+  const kernels::BlockTable& t = batch.table();
+  const RandomFeatures features(t, dtype, 2, both);
+  const kernels::EdgeInput first = features.first(), refine = both ? features.refine() : kernels::EdgeInput{};
+  const std::int64_t h = 16, o = 3, kinds = kernels::kBlockKinds, d = first.width(), d2 = refine.width();
+  const auto weights = [&](Shape shape, std::uint64_t seed) { return random_tensor(shape, dtype, seed, 0.3); };
+  const Tensor projection = weights({t.node_count, 2 * h}, 1), weight = weights({h, d}, 2),
+               weight2 = weights({h, d2}, 3), kind_bias = weights({kinds, h}, 4), mix = weights({h, h}, 5),
+               head = weights({kinds, o, h}, 6), head_bias = weights({kinds, o}, 7),
+               grad_out = weights({t.edge_count, o}, 8);
+  const auto when = [&](const Tensor& x) { return both ? x.view() : TensorView{}; };
+  const auto run_on = [&](Twin twin, const kernels::EdgeInput& edge, const kernels::EdgeInput& edge2) {
+    const std::vector<Tensor> out = {unset({t.edge_count, o}, dtype), Tensor({t.node_count, 2 * h}, dtype),
+                                     Tensor({h, d}, dtype),           Tensor({h, d2}, dtype),
+                                     Tensor({kinds, h}, dtype),       Tensor({h, h}, dtype),
+                                     Tensor({kinds, o, h}, dtype),    Tensor({kinds, o}, dtype)};
+    const kernels::EditHead forward{.table = t,
+                                    .edge = edge,
+                                    .weight = weight,
+                                    .edge2 = edge2,
+                                    .weight2 = when(weight2),
+                                    .projection = projection,
+                                    .kind_bias = kind_bias,
+                                    .mix = when(mix),
+                                    .head = head,
+                                    .head_bias = head_bias,
+                                    .out = out[0]};
+    twins::edit_head_forward(twin, forward);
+    twins::edit_head_backward(twin, {.forward = forward,
+                                     .grad_out = grad_out,
+                                     .grad_weight = out[2],
+                                     .grad_weight2 = when(out[3]),
+                                     .grad_projection = out[1],
+                                     .grad_kind_bias = out[4],
+                                     .grad_mix = when(out[5]),
+                                     .grad_head = out[6],
+                                     .grad_head_bias = out[7]});
+    return out;
+  };
+  const std::vector<Tensor> got = compare_twins("edit_head", [&](Twin twin) { return run_on(twin, first, refine); });
+  CHECK(largest(values(got[0])) > 0.1);
 }
 
 TEST_CASE("cuda edit_head of no networks") {

@@ -74,13 +74,16 @@ struct Inputs {
   }
 };
 
-/// scale, edge_feature, node_feature, prior, neuron_prior.
+/// Of the inputs' features: scale, features of edges, node_feature, prior, neuron_prior, energy.
 std::vector<Tensor> run_first(const kernels::BlockTable& t, const Inputs& in, Options options) {
   const DType dtype = in.weight.view().dtype;
   const std::vector<Tensor> out = {Tensor({t.block_count}, dtype),
                                    Tensor({t.edge_count, kernels::kEdgeFeatures}, dtype),
-                                   Tensor({t.node_count, kernels::kNodeFeatures}, dtype), Tensor({t.edge_count}, dtype),
+                                   Tensor({t.node_count, kernels::kNodeFeatures}, dtype),
+                                   Tensor({t.edge_count}, dtype),
+                                   Tensor({t.node_count}, dtype),
                                    Tensor({t.node_count}, dtype)};
+  const Tensor scales({t.block_count, kernels::kEdgeScales}, dtype);
   const auto when = [](bool there, const Tensor& x) { return there ? x.view() : TensorView{}; };
   kernels::edit_features({.table = t,
                           .weight = in.weight,
@@ -95,27 +98,34 @@ std::vector<Tensor> run_first(const kernels::BlockTable& t, const Inputs& in, Op
                           .lambda = when(options.lambda, in.lambda),
                           .neuron_lambda = when(options.neuron_lambda, in.neuron_lambda),
                           .scale = out[0],
-                          .edge_feature = out[1],
+                          .edge_scales = scales,
+                          .energy = out[5],
                           .node_feature = out[2],
                           .prior = when(options.lambda, out[3]),
                           .neuron_prior = when(options.neuron_lambda, out[4])},
                          Stream{});
+  kernels::edge_features({.table = t,
+                          .input = {.first = {.weight = in.weight,
+                                              .fisher = in.fisher,
+                                              .gradient = when(options.gradient, in.gradient),
+                                              .rms = in.rms,
+                                              .energy = out[5],
+                                              .scales = scales}},
+                          .feature = out[1]},
+                         Stream{});
   return out;
 }
 
-/// edge_feature, edge_step, node_feature, node_step.
+/// Features of edges, edge_step, node_feature, node_step.
 std::vector<Tensor> run_refine(const kernels::BlockTable& t, const Inputs& in) {
   const DType dtype = in.weight.view().dtype;
   const std::vector<Tensor> out = {
       Tensor({t.edge_count, kernels::refine_edge_features(2)}, dtype), Tensor({t.edge_count, 2}, dtype),
       Tensor({t.node_count, kernels::refine_node_features(2)}, dtype), Tensor({t.node_count, 2}, dtype)};
+  const Tensor scales({t.block_count, kernels::refine_edge_scales(2)}, dtype);
   kernels::refine_features({.table = t,
-                            .weight = in.weight,
-                            .edited_weight = in.edited_weight,
                             .edited_bias = in.edited_bias,
                             .scale = in.scale,
-                            .logit = in.logit,
-                            .residual = in.residual,
                             .bias_residual = in.bias_residual,
                             .fisher = in.fisher,
                             .fisher_bias = in.fisher_bias,
@@ -128,11 +138,22 @@ std::vector<Tensor> run_refine(const kernels::BlockTable& t, const Inputs& in) {
                             .gradient = in.gradients,
                             .gradient_bias = in.gradients_bias,
                             .lambda = in.lambda,
-                            .edge_feature = out[0],
+                            .edge_scales = scales,
                             .edge_step = out[1],
                             .node_feature = out[2],
                             .node_step = out[3]},
                            Stream{});
+  kernels::edge_features({.table = t,
+                          .input = {.refine = {.weight = in.weight,
+                                               .edited_weight = in.edited_weight,
+                                               .logit = in.logit,
+                                               .residual = in.residual,
+                                               .fisher = in.fisher,
+                                               .gradient = in.gradients,
+                                               .step = out[1],
+                                               .scales = scales}},
+                          .feature = out[0]},
+                         Stream{});
   return out;
 }
 
@@ -150,7 +171,7 @@ std::vector<std::vector<double>> first_oracle(const kernels::BlockTable& t, cons
   const double *w = in.weight.as<double>(), *fisher = in.fisher.as<double>(), *rms = in.rms.as<double>(),
                *mean = in.mean.as<double>(), *g = in.gradient.as<double>(), *c = in.correlation.as<double>();
   Matrix edge(t.edge_count, 15), node(t.node_count, 16), scale(t.block_count, 1), prior(t.edge_count, 1),
-      neuron_prior(t.node_count, 1);
+      neuron_prior(t.node_count, 1), energies(t.node_count, 1);
   for (std::int32_t b = 0; b < t.block_count; ++b) {
     const Block& block = t.block[b];
     const kernels::Network& network = t.network[block.network];
@@ -166,6 +187,7 @@ std::vector<std::vector<double>> first_oracle(const kernels::BlockTable& t, cons
       double energy = 0.0;
       for (std::int64_t j = 0; j < block.cols; ++j)
         energy += std::pow(w[block.edge_offset + i * block.cols + j] * rms[block.source_offset + j], 2);
+      energies(block.target_offset + i, 0) = std::sqrt(energy) + 1e-6;
       for (std::int64_t j = 0; j < block.cols; ++j) {
         const std::int64_t e = block.edge_offset + i * block.cols + j;
         const double share = w[e] * rms[block.source_offset + j] / (std::sqrt(energy) + 1e-6);
@@ -223,7 +245,7 @@ std::vector<std::vector<double>> first_oracle(const kernels::BlockTable& t, cons
                                                           std::log(in.neuron_lambda.as<double>()[block.network]));
       }
   }
-  return {scale.data, edge.data, node.data, prior.data, neuron_prior.data};
+  return {scale.data, edge.data, node.data, prior.data, neuron_prior.data, energies.data};
 }
 
 std::vector<std::vector<double>> refine_oracle(const kernels::BlockTable& t, const Inputs& in) {
@@ -375,7 +397,7 @@ TEST_CASE("edit features: no networks, and mistakes name the argument") {
   CHECK_THAT(error_with(&Inputs::gradient_bias, false), Catch::Contains("`gradient_bias`"));
   CHECK_THAT(error_with(&Inputs::lambda, false), Catch::Contains("`lambda`"));
   CHECK_THAT(error_with(&Inputs::neuron_lambda, false), Catch::Contains("`neuron_lambda`"));
-  CHECK_THAT(error_with(&Inputs::edited_weight, true), Catch::Contains("[refine_features] expected `edited_weight`"));
+  CHECK_THAT(error_with(&Inputs::edited_weight, true), Catch::Contains("[edge_features] expected `edited_weight`"));
   CHECK_THAT(error_with(&Inputs::scale, true), Catch::Contains("`scale`"));
   CHECK_THAT(error_with(&Inputs::original_rms, true), Catch::Contains("`original_rms`"));
 }

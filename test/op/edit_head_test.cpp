@@ -5,6 +5,7 @@
 
 #include "test/support/gradcheck.hpp"
 #include "test/support/op_run.hpp"
+#include "test/support/random_features.hpp"
 #include "test/support/tolerance.hpp"
 
 namespace amend {
@@ -39,9 +40,13 @@ std::vector<Tensor> random_inputs(const kernels::BlockTable& table, Options opti
 
 test::TapeProgram program(const kernels::BlockTable& table, Options options) {
   return [&table, options](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-    op::EditHeadInputs inputs{
-        .edge = in[0], .weight = in[1], .projection = in[2], .kind_bias = in[3], .head = in[4], .head_bias = in[5]};
-    if (options.edge2) inputs.edge2 = in[6];
+    op::EditHeadInputs inputs{.edge = {.rows = in[0]},
+                              .weight = in[1],
+                              .projection = in[2],
+                              .kind_bias = in[3],
+                              .head = in[4],
+                              .head_bias = in[5]};
+    if (options.edge2) inputs.edge2.rows = in[6];
     if (options.edge2) inputs.weight2 = in[7];
     if (options.mix) inputs.mix = in.back();
     return {op::edit_head(tape, table, inputs)};
@@ -137,6 +142,46 @@ TEST_CASE("edit_head takes constant edge features") {
     else
       CHECK(test::same_bits(part.gradients[i], full.gradients[i]));
   }
+}
+
+TEST_CASE("edit_head has the same bits of features that it forms and of the same features as rows") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t objectives = GENERATE(1, 2);
+  const bool gradient = objectives == 2;
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
+  const kernels::BlockTable& t = batch.table();
+  const test::RandomFeatures features(t, dtype, objectives, gradient);
+  auto random = [dtype, seed = std::uint64_t{40}](Shape shape) mutable {
+    return test::random_tensor(shape, dtype, seed++, 0.6, 0.1);
+  };
+  const std::int64_t d = kernels::kEdgeFeatures, d2 = kernels::refine_edge_features(objectives);
+  const std::vector<Tensor> in = {random({kHidden, d}),
+                                  random({t.node_count, 2 * kHidden}),
+                                  random({kernels::kBlockKinds, kHidden}),
+                                  random({kernels::kBlockKinds, kOutputs, kHidden}),
+                                  random({kernels::kBlockKinds, kOutputs}),
+                                  random({kHidden, d2}),
+                                  random({kHidden, kHidden})};
+  const auto run = [&](const kernels::EdgeInput& edge, const kernels::EdgeInput& edge2) {
+    const test::TapeProgram head = [&](Tape& tape, const std::vector<Variable>& leaf) -> std::vector<Variable> {
+      return {op::edit_head(tape, t,
+                            {.edge = {.features = edge},
+                             .weight = leaf[0],
+                             .edge2 = {.features = edge2},
+                             .weight2 = leaf[5],
+                             .projection = leaf[1],
+                             .kind_bias = leaf[2],
+                             .mix = leaf[6],
+                             .head = leaf[3],
+                             .head_bias = leaf[4]})};
+    };
+    return test::run_op(in, dtype, head, {test::random_tensor({t.edge_count, kOutputs}, dtype, 2)});
+  };
+  const Tensor first = features.rows(features.first()), refine = features.rows(features.refine());
+  const test::OpRun formed = run(features.first(), features.refine());
+  CHECK(test::largest(test::values(formed.outputs[0])) > 0.1);
+  CHECK(test::same_bits(formed, run({.rows = first}, {.rows = refine})));
+  CHECK(test::same_bits(formed, run(features.first(), {.rows = refine})));
 }
 
 TEST_CASE("edit_head in float32 has the gradients of float64") {

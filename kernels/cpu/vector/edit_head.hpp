@@ -3,17 +3,15 @@
 // The network of every weight on consecutive target rows of one block, a tile of edges at a time: hidden layers never
 // leave the first cache.
 
-#include "kernels/cpu/vector/functions.hpp"
-#include "kernels/cpu/vector/multiply.hpp"
-#include "kernels/cpu/vector/walk.hpp"
+#include "kernels/cpu/vector/edge_features.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
-inline constexpr std::int64_t kHeadEdges = 48;
+inline constexpr std::int64_t kHeadEdges = kInputEdges;
 
 template <class T>
-std::int64_t edit_head_scratch(std::int64_t h) {
-  return 4 * kHeadEdges * whole_vectors<T>(h);
+std::int64_t edit_head_scratch(std::int64_t h, std::int64_t d, std::int64_t d2) {
+  return 4 * kHeadEdges * whole_vectors<T>(h) + edge_input_scratch<T>(d) + edge_input_scratch<T>(d2);
 }
 
 /// A tile of hidden states: (edges, width), 0 beyond the h columns.
@@ -25,10 +23,20 @@ struct HiddenTile {
   AMEND_INLINE T* at(std::int64_t edge, std::int64_t column) const { return data + edge * width + column; }
 };
 
+/// What a tile of edges reads, formed in `room` where it is features.
+template <class T>
+struct HeadInputs {
+  Left<T> edge, edge2;
+
+  AMEND_INLINE HeadInputs(const EditHeadRows<T>& a, std::int64_t begin, std::int64_t edges, Walk at, T* room)
+      : edge(edge_inputs(a.edge, begin, edges, at, room)),
+        edge2(a.d2 == 0 ? Left<T>{} : edge_inputs(a.edge2, begin, edges, at, room + kInputEdges * a.d)) {}
+};
+
 /// Hidden layers of `edges` edges from `begin` on: the first into `first`, the second, if there is one, into `second`.
 /// Returns the last of them.
 template <int kH, class T>
-AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, std::int64_t begin, std::int64_t edges, Walk at,
+AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, const HeadInputs<T>& in, std::int64_t edges, Walk at,
                                          HiddenTile<T> first, HiddenTile<T> second) {
   const std::int64_t h = kH ? kH : a.h;
   const T *u[kHeadEdges], *v[kHeadEdges];
@@ -40,13 +48,12 @@ AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, std::int64_t 
     const Vector<T> nodes = (load(u[k] + i, lanes) + load(v[k] + i, lanes)) + load(a.bias + i, lanes);
     store(first.at(k, i), positive_part(sum + nodes));
   };
-  const Left<T> edge{a.edge + begin * a.d, a.d, 1};
   if (a.d2 == 0) {
-    multiply<kH>(edges, h, a.d, edge, packed(a.packed_weight, a.d), finish);
+    multiply<kH>(edges, h, a.d, in.edge, packed(a.packed_weight, a.d), finish);
   } else {
-    multiply<kH>(edges, h, a.d, edge, packed(a.packed_weight, a.d),
+    multiply<kH>(edges, h, a.d, in.edge, packed(a.packed_weight, a.d),
                  [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(first.at(k, i), sum); });
-    multiply<kH>(edges, h, a.d2, Left<T>{a.edge2 + begin * a.d2, a.d2, 1}, packed(a.packed_weight2, a.d2),
+    multiply<kH>(edges, h, a.d2, in.edge2, packed(a.packed_weight2, a.d2),
                  [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                    finish(k, i, load<T>(first.at(k, i)) + sum, lanes);
                  });
@@ -63,10 +70,12 @@ void edit_head_rows(const EditHeadRows<T>& args) {
   const EditHeadRows<T> a = args;  // a copy: stores cannot change it
   const std::int64_t h = kH ? kH : a.h, width = whole_vectors<T>(h), count = a.rows * a.cols;
   const HiddenTile<T> first{a.scratch, width}, second{first.at(kHeadEdges, 0), width};
+  T* room = second.at(kHeadEdges, 0);
   Walk at{0, 0, a.cols};
   for (std::int64_t begin = 0; begin < count; begin += kHeadEdges) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
-    const HiddenTile<T> last = hidden_layers<kH>(a, begin, edges, at, first, second);
+    const HeadInputs<T> in(a, begin, edges, at, room);
+    const HiddenTile<T> last = hidden_layers<kH>(a, in, edges, at, first, second);
     T* out = a.out + begin * a.outputs;
     for (std::int64_t k = 0; k < edges; ++k)
       for (std::int64_t o = 0; o < a.outputs; ++o) {
@@ -86,6 +95,7 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
   const std::int64_t h = kH ? kH : a.h, width = whole_vectors<T>(h), count = a.rows * a.cols;
   const HiddenTile<T> first{a.scratch, width}, second{first.at(kHeadEdges, 0), width},
       grad_last{second.at(kHeadEdges, 0), width}, grad_first{grad_last.at(kHeadEdges, 0), width};
+  T* room = grad_first.at(kHeadEdges, 0);
   const auto add_to = [&](T* to) {
     return [to, h](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
       store(to + i * h + j, load(to + i * h + j, lanes) + sum, lanes);
@@ -96,7 +106,8 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
   Walk at{0, 0, a.cols};
   for (std::int64_t begin = 0; begin < count; begin += kHeadEdges) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
-    const HiddenTile<T> last = hidden_layers<kH>(a, begin, edges, at, first, second);
+    const HeadInputs<T> in(a, begin, edges, at, room);
+    const HiddenTile<T> last = hidden_layers<kH>(a, in, edges, at, first, second);
     const T* grad_out = g.grad_out + begin * a.outputs;
     multiply<kH>(a.outputs, h, edges, Left<T>{grad_out, 1, a.outputs}, row_major<T>(last.data, width),
                  add_to(g.grad_head));
@@ -117,8 +128,9 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
     }
     // Transposed: states and features have no whole vectors.
     const Right<T> right = row_major<T>(grad_z.data, width);
-    multiply<kH>(a.d, h, edges, Left<T>{a.edge + begin * a.d, 1, a.d}, right, add_to(g.grad_weight));
-    if (a.d2 > 0) multiply<kH>(a.d2, h, edges, Left<T>{a.edge2 + begin * a.d2, 1, a.d2}, right, add_to(g.grad_weight2));
+    const auto transposed = [](Left<T> x) { return Left<T>{x.data, x.term, x.row}; };
+    multiply<kH>(a.d, h, edges, transposed(in.edge), right, add_to(g.grad_weight));
+    if (a.d2 > 0) multiply<kH>(a.d2, h, edges, transposed(in.edge2), right, add_to(g.grad_weight2));
     const auto back = [&](const T* packed_weight, std::int64_t columns, T* grad) {
       multiply(edges, columns, h, Left<T>{grad_z.data, width, 1}, packed(packed_weight, h),
                [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {

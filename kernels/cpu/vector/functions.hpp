@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/feature_math.hpp"
+
 namespace amend::kernels::cpu {
 
 /// c (m, n) = alpha a (m, k) b (k, n) + beta c; with beta 0 c is not read, and with alpha 1 too every row may begin
@@ -111,19 +113,58 @@ struct EdgeUpdateRowsGradient {
   T* grad_modulation;                       // (3 D)
 };
 
+/// What features of the weights of some target rows of one block are formed from: see kernels/edge_features.hpp.
+template <class T>
+struct FirstFeatureRows {
+  EdgeScales<T> scales;
+  int kind;                             // of the block
+  const T *weight, *fisher, *gradient;  // (rows * cols); gradient may be null
+  const T *rms, *energy;                // (cols), (rows)
+};
+template <class T>
+struct RefineFeatureRows {
+  RefineScales<T> scales;
+  std::int64_t objectives;
+  const T* gradient_rms;                                 // (objectives)
+  const T *weight, *edited, *logit, *residual, *fisher;  // (rows * cols)
+  const T* gradient;                                     // of an objective, gradient_step apart
+  std::int64_t gradient_step;
+  const T* step;  // (rows * cols, objectives)
+};
+
+/// What is read of the edges of consecutive target rows of one block.
+template <class T>
+struct EdgeInputRows {
+  enum class Kind { rows, first, refine };
+  std::int64_t width = 0;
+  Kind kind = Kind::rows;
+  const T* rows = nullptr;  // (rows * cols, width)
+  FirstFeatureRows<T> first{};
+  RefineFeatureRows<T> refine{};
+};
+
+/// Features as rows.
+template <class T>
+struct EdgeFeatureRows {
+  EdgeInputRows<T> input;
+  std::int64_t rows, cols;
+  T* feature;  // (rows * cols, width)
+  T* scratch;  // room for Functions::edge_input_scratch(width)
+};
+
 /// The network of every weight on consecutive target rows of one block: see kernels/edit_head.hpp. Projections are 2 H
 /// apart, H values each of u and v.
 template <class T>
 struct EditHeadRows {
   std::int64_t d, d2, h, outputs, rows, cols;
-  const T *edge, *edge2;                    // (rows * cols, D), (rows * cols, D2)
+  EdgeInputRows<T> edge, edge2;             // D and D2 wide
   const T *target, *source;                 // projections of the first of the rows and of source neuron 0
   const T* bias;                            // (H), of the kind
   const T *packed_weight, *packed_weight2;  // W^T and W2^T
   const T* packed_mix;                      // transposed; may be null
   const T *head, *head_bias;                // (outputs, H), (outputs)
   T* out;                                   // (rows * cols, outputs)
-  T* scratch;                               // room for Functions::edit_head_scratch(h)
+  T* scratch;                               // room for Functions::edit_head_scratch(h, d, d2)
 };
 
 /// Gradients are added to; those of W and W2 are transposed.
@@ -150,7 +191,9 @@ struct Functions {
   std::int64_t (*edge_update_scratch)(std::int64_t d);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);
-  std::int64_t (*edit_head_scratch)(std::int64_t h);
+  std::int64_t (*edge_input_scratch)(std::int64_t width);
+  void (*edge_features)(const EdgeFeatureRows<T>&);
+  std::int64_t (*edit_head_scratch)(std::int64_t h, std::int64_t d, std::int64_t d2);
   void (*edit_head_forward)(const EditHeadRows<T>&);
   void (*edit_head_backward)(const EditHeadRowsGradient<T>&);
 };

@@ -27,6 +27,8 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
+#define __grid_constant__
 #define __launch_bounds__(...)
 
 /// The namespace of the twins in this compilation.

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "kernels/block_table.hpp"
+
+// No tape rule: features describe the network and the probe, and are constants to the editor.
+//
+// Kernels that read features of weights form them on the way, from a few numbers; they lie in memory only where
+// something embeds them.
+
+namespace amend::kernels {
+
+/// Features of a weight at first, and the numbers a block that they are held against (EdgeScales of feature_math.hpp).
+inline constexpr std::int64_t kEdgeFeatures = 15;
+inline constexpr std::int64_t kEdgeScales = 8;
+
+/// What the features of the first pass are formed from (design: input features of edges).
+struct FirstEdgeFeatures {
+  TensorView weight;    // (edges)
+  TensorView fisher;    // (edges)
+  TensorView gradient;  // (edges), of the requirements on predictions; optional: 0
+  TensorView rms;       // (nodes), of the sources
+  TensorView energy;    // (nodes), of the targets: written by edit_features
+  TensorView scales;    // (blocks, kEdgeScales): written by edit_features
+
+  explicit operator bool() const { return scales.shape.rank() == 2; }  // of a batch of no networks, too
+};
+
+/// The same of refinement passes with `objectives` gradients (RefineScales, then a root mean square a gradient).
+constexpr std::int64_t refine_edge_features(std::int64_t objectives) { return 5 + 4 * objectives; }
+constexpr std::int64_t refine_edge_scales(std::int64_t objectives) { return 5 + objectives; }
+
+struct RefineEdgeFeatures {
+  TensorView weight;         // (edges), original
+  TensorView edited_weight;  // (edges)
+  TensorView logit;          // (edges), state
+  TensorView residual;       // (edges), state
+  TensorView fisher;         // (edges), of the edited network
+  TensorView gradient;       // (objectives, edges)
+  TensorView step;           // (edges, objectives): written by refine_features
+  TensorView scales;         // (blocks, refine_edge_scales(objectives)): written by refine_features
+
+  explicit operator bool() const { return scales.shape.rank() == 2; }  // of a batch of no networks, too
+};
+
+/// What a kernel reads of every edge: the one of these that is given.
+struct EdgeInput {
+  TensorView rows;  // (edges, width)
+  FirstEdgeFeatures first;
+  RefineEdgeFeatures refine;
+
+  explicit operator bool() const { return rows.shape.rank() == 2 || first || refine; }
+  std::int64_t width() const {
+    if (first) return kEdgeFeatures;
+    return refine ? refine_edge_features(refine.gradient.extent(0)) : rows.shape.rank() == 2 ? rows.extent(1) : 0;
+  }
+  DType dtype() const { return first ? first.scales.dtype : refine ? refine.scales.dtype : rows.dtype; }
+};
+
+/// Features as rows.
+struct EdgeFeatures {
+  BlockTable table;
+  EdgeInput input;     // features
+  TensorView feature;  // out (edges, input.width())
+};
+AMEND_DECLARE_KERNEL(edge_features, EdgeFeatures)
+
+}  // namespace amend::kernels
