@@ -1,6 +1,6 @@
 // h = relu(W e + W2 e2 + u_i + v_j + kind_bias); [h = relu(mix h);] out = head h + head_bias.
-// Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients backward; hidden layers stay in a tile, and so
-// do features: for D = 15 of the first pass 2 numbers are read, 3 with a gradient, and 7 for D2 = 9 of a refinement.
+// Bytes an edge: 4 (D + D2 + outputs) forward, the same and the gradients backward; hidden layers stay in a tile, and
+// so do features: for D = 15 of the first pass 2 numbers are read, 3 with a gradient, and 7 for D2 = 9 of a refinement.
 // Operations an edge: 2 H (D + D2 + H + outputs) forward, three times that backward.
 #include "kernels/edit_head.hpp"
 
