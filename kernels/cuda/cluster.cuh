@@ -12,13 +12,6 @@
 
 namespace amend::kernels::cuda {
 
-/// The shared memory that a thread block can have on the stream's device.
-inline std::size_t max_shared_bytes(Stream stream) {
-  int bytes = 0;
-  AMEND_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, stream.device().index));
-  return static_cast<std::size_t>(bytes);
-}
-
 /// A launch of `clusters` times `size` blocks.
 struct ClusterLaunch {
   cudaLaunchAttribute attribute{};

@@ -20,10 +20,10 @@ inline DeviceLimits device_limits(Stream stream) {
   return limits;
 }
 #else
-/// Of the emulated device, for tests to change. Small ones: a handful of networks fills it, and a network that does not
-/// fit is still quick to run.
-inline DeviceLimits emulated_limits{.multiprocessors = 2, .shared_bytes = 48 << 10};
-inline DeviceLimits device_limits(Stream) { return emulated_limits; }
+/// Of the emulated device. Small ones: a handful of networks fills it, and one that does not fit is still quick to run.
+inline DeviceLimits device_limits(Stream stream) {
+  return {.multiprocessors = 2, .shared_bytes = static_cast<int>(max_shared_bytes(stream))};
+}
 #endif
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

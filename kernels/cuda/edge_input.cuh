@@ -38,13 +38,16 @@ struct EdgeSource {
   const T *edited = nullptr, *logit = nullptr, *residual = nullptr, *step = nullptr;  // of a refinement
 
   explicit EdgeSource(const EdgeInput& input) : width(static_cast<std::int32_t>(input.width())) {
-    if (input.first) {
-      const FirstEdgeFeatures& f = input.first;
-      kind = Kind::first;
+    const auto read = [this](const auto& f) {
       weight = elements<T>(f.weight);
       fisher = elements<T>(f.fisher);
       gradient = elements<T>(f.gradient);
       scales = elements<T>(f.scales);
+    };
+    if (input.first) {
+      const FirstEdgeFeatures& f = input.first;
+      kind = Kind::first;
+      read(f);
       rms = elements<T>(f.rms);
       energy = elements<T>(f.energy);
     } else if (input.refine) {
@@ -52,10 +55,7 @@ struct EdgeSource {
       kind = Kind::refine;
       objectives = static_cast<std::int32_t>(f.gradient.extent(0));
       edges = f.gradient.extent(1);
-      weight = elements<T>(f.weight);
-      fisher = elements<T>(f.fisher);
-      gradient = elements<T>(f.gradient);
-      scales = elements<T>(f.scales);
+      read(f);
       edited = elements<T>(f.edited_weight);
       logit = elements<T>(f.logit);
       residual = elements<T>(f.residual);

@@ -9,8 +9,8 @@
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
-/// Thread blocks of a kernel that keeps sums over its items at most: a prime, so that blocks
-/// of every shape in a repeating batch are spread evenly, just below two for each of 132 multiprocessors.
+/// Thread blocks of a kernel that keeps sums over its items at most: a prime, so that blocks of every shape in a
+/// repeating batch are spread evenly, just below two for each of 132 multiprocessors.
 inline constexpr std::int64_t kLastingBlocks = 263;
 
 template <class T, int D, Precision P>

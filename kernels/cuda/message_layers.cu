@@ -14,6 +14,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/device_limits.cuh"
 #include "kernels/cuda/message_clusters.cuh"
 #include "kernels/edge_update.hpp"
 #include "kernels/message_arguments.hpp"
@@ -57,7 +58,8 @@ struct ChipLaunch {
 
 template <class S, class T, int D, Precision P>
 ChipLaunch chip_launch(const BlockTable& table, std::int64_t inputs, std::int64_t hidden, Stream stream) {
-  const std::size_t work = chip_work_bytes<T, D, P>(inputs, hidden), most = max_shared_bytes(stream);
+  const std::size_t work = chip_work_bytes<T, D, P>(inputs, hidden),
+                    most = static_cast<std::size_t>(device_limits(stream).shared_bytes);
   const auto bytes = [&](std::int64_t edges) { return static_cast<std::size_t>(edges) * D * sizeof(S) + work; };
   if (bytes(table.max_edges) <= most) return {1, table.network_count, bytes(table.max_edges)};
   for (int blocks = 2; blocks <= kMaxCluster; blocks *= 2) {

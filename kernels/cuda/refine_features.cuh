@@ -60,11 +60,13 @@ struct Refine {
                                  .lambda = own_lambda,
                                  .log_lambda = logarithm(own_lambda)};
     T* to = edge_scales + blockIdx.x * refine_edge_scales(objectives);
-    const bool writes = chunk.index == 0 && threadIdx.x == 0;
-    if (writes) scales.store(to);
+    const bool first = chunk.index == 0;
+    if (first && threadIdx.x == 0) scales.store(to);
     for (std::int32_t o = 0; o < objectives; ++o) {
-      const T gradient_rms = block_root_mean<T>(sum(block, chunk, 1 + o), block) + T(1e-9);
-      if (writes) to[refine_edge_scales(0) + o] = gradient_rms;
+      if (first) {
+        const T gradient_rms = block_root_mean<T>(sum(block, chunk, 1 + o), block) + T(1e-9);
+        if (threadIdx.x == 0) to[refine_edge_scales(0) + o] = gradient_rms;
+      }
       for (std::int64_t k = chunk.first + threadIdx.x; k < chunk.last; k += kThreads)
         edge_step[k * objectives + o] = refine_step(scales, fisher[k], gradient[o * table.edge_count + k]);
     }

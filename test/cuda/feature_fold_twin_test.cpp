@@ -1,11 +1,8 @@
-#include "test/support/cuda_emulation/device.hpp"
+#include "kernels/feature_fold.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
-#include "kernels/cuda/device_limits.cuh"
-#include "kernels/feature_fold.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(feature_fold_forward, FeatureFold)
@@ -111,13 +108,11 @@ TEST_CASE("cuda feature_fold: the same bits in shared memory and in the workspac
   const RandomBatch batch = random_batch(c.widths, Activation::relu, dtype, 1);
   const Tensor grad_base = random_tensor({batch.table().edge_count}, dtype, 4);
   const std::vector<Tensor> expected = run(Twin::cuda, batch, c, grad_base);
-  auto& limits = kernels::emulated_cuda::emulated_limits;
-  const auto before = std::exchange(limits.shared_bytes, 2 << 10);  // no room for 276 doubles beside the lists
+  const emulation::SharedBytes shared(2 << 10);  // no room for 276 doubles beside the lists
   const std::vector<Tensor> got = run(Twin::cuda, batch, c, grad_base);
-  limits.shared_bytes = 1 << 10;
-  if (!twin_device().is_cuda()) CHECK_THROWS_WITH(run(Twin::cuda, batch, c, grad_base), Catch::Contains("too many"));
-  limits.shared_bytes = before;
   for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+  const emulation::SharedBytes none(1 << 10);
+  if (!twin_device().is_cuda()) CHECK_THROWS_WITH(run(Twin::cuda, batch, c, grad_base), Catch::Contains("too many"));
 }
 
 TEST_CASE("cuda feature_fold of no networks, and of a covariance that is none") {

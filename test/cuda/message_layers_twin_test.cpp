@@ -21,6 +21,7 @@ TEST_CASE("cuda message_layers on chip") {
   const DType dtype = type == DType::bfloat16 ? DType::float32 : type;
   const RandomBatch batch = random_batch({{3, 1, 1}, {3, 18, 1}}, Activation::relu, dtype, 1);
   const MessageSetup setup(batch.table(), {.d = d, .h = 12, .layers = 2}, type);
+  const emulation::SharedBytes shared(emulation::SharedBytes::kMost);
   compare_twins(type == DType::bfloat16 ? "message_layers bf16" : "message_layers",
                 [&](Twin twin) { return run(setup, twin); });
 }
@@ -80,6 +81,7 @@ TEST_CASE("cuda message_layers: clusters of networks of other shapes") {
 void check_alone(const Widths& widths, DType type) {
   const RandomBatch batch = random_batch(widths, Activation::relu, DType::float32, 2);
   const MessageShape shape{.d = 64, .h = 12, .layers = 1};
+  const emulation::SharedBytes shared(emulation::SharedBytes::kMost);
   const std::vector<Tensor> all = run(MessageSetup(batch.table(), shape, type), Twin::cuda);
   const RandomBatch alone = make_batch({batch.networks[0]}, DType::float32);
   const std::vector<Tensor> own = run(MessageSetup(alone.table(), shape, type, &batch.table(), 0), Twin::cuda);

@@ -57,10 +57,12 @@ class ScheduleSeed {
   std::uint64_t before_;
 };
 
-/// Sets the shared memory that kernels are told a block can have, which is that of sm_80 otherwise, for the life of the
-/// object: with little of it a small network is too large for a block.
+/// Sets the shared memory that kernels are told a block can have, 48 KB otherwise, for the life of the object: with
+/// little of it a small network is too large for a block. A launch may have that of sm_80.
 class SharedBytes {
  public:
+  static constexpr std::size_t kMost = 163 << 10;
+
   explicit SharedBytes(std::size_t bytes);
   ~SharedBytes();
   SharedBytes(const SharedBytes&) = delete;
@@ -171,6 +173,7 @@ template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream, Args... args) {
   test::emulation::run(grid, block, shared_bytes, [&] { kernel(static_cast<Parameters>(args)...); });
 }
+/// As in kernels/cuda/device_limits.cuh.
 inline std::size_t max_shared_bytes(Stream) { return test::emulation::max_shared_bytes(); }
 
 /// As in kernels/cuda/cluster.cuh.

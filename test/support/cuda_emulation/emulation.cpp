@@ -21,7 +21,6 @@ namespace {
 constexpr unsigned kWarp = 32;
 constexpr std::size_t kStackBytes = 128 << 10;
 constexpr std::size_t kStaticShared = 48 << 10;  // what every device offers without asking
-constexpr std::size_t kAllShared = 163 << 10;    // of a block on sm_80
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxCluster = 8;  // blocks, on every device that has clusters
 
@@ -73,7 +72,7 @@ struct BlockMemory {
 };
 
 std::uint64_t schedule_seed = 1;
-std::size_t told_shared_bytes = kAllShared;
+std::size_t told_shared_bytes = 48 << 10;
 unsigned largest_cluster = 1;
 LaunchHooks launch_hooks;
 
@@ -293,7 +292,7 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<vo
         "expected a one-dimensional block and a grid of at most 65535 in y and z");
   check(block.x % kWarp == 0 && block.x > 0 && block.x <= kMaxThreads, "emulation", "expected whole warps and at most ",
         kMaxThreads, " threads in a block, got ", block.x);
-  check(shared_bytes <= kAllShared, "emulation", shared_bytes, " bytes of shared memory are too many");
+  check(shared_bytes <= SharedBytes::kMost, "emulation", shared_bytes, " bytes of shared memory are too many");
   check(cluster > 0 && cluster <= kMaxCluster && grid.x % cluster == 0, "emulation", "expected clusters of at most ",
         kMaxCluster, " blocks, and whole ones, got ", grid.x, " blocks in clusters of ", cluster);
   largest_cluster = std::max(largest_cluster, cluster);
