@@ -23,8 +23,8 @@ Variable Tape::constant(const TensorView& value) {
 }
 
 Variable Tape::leaf(const TensorView& value, const TensorView& grad) {
-  check(value.shape == grad.shape && value.dtype == grad.dtype, "tape", "a leaf of shape ", to_string(value.shape),
-        " was given a gradient of shape ", to_string(grad.shape));
+  check(value.shape == grad.shape && value.dtype == grad.dtype, "tape", "a leaf of shape ", value.shape,
+        " was given a gradient of shape ", grad.shape);
   return Variable(arena_->make<Variable::State>(Variable::State{value, grad, recording_}));
 }
 
@@ -49,7 +49,7 @@ TensorView Tape::grad_to_add(Variable x) {
 }
 
 void Tape::backward(Variable loss) {
-  check(loss.value().count() == 1, "tape", "expected a loss of one element, got ", to_string(loss.shape()));
+  check(loss.value().count() == 1, "tape", "expected a loss of one element, got ", loss.shape());
   kernels::fill({.y = grad_to_add(loss), .value = 1.0}, stream_);
   run();
 }

@@ -7,8 +7,8 @@
 namespace amend {
 
 void copy(const TensorView& to, const TensorView& from, Stream stream) {
-  check(to.shape == from.shape && to.dtype == from.dtype, "copy", "expected ", to_string(from.shape), " of ",
-        to_string(from.dtype), " to copy to, got ", to_string(to.shape), " of ", to_string(to.dtype));
+  check(to.shape == from.shape && to.dtype == from.dtype, "copy", "expected ", from.shape, " of ", from.dtype,
+        " to copy to, got ", to.shape, " of ", to.dtype);
   if (to.bytes() == 0) return;
   if (!to.device.is_cuda() && !from.device.is_cuda()) {
     std::memcpy(to.data, from.data, to.bytes());
@@ -16,8 +16,7 @@ void copy(const TensorView& to, const TensorView& from, Stream stream) {
   }
   check(stream.device().is_cuda() && (!to.device.is_cuda() || to.device == stream.device()) &&
             (!from.device.is_cuda() || from.device == stream.device()),
-        "copy", "from ", to_string(from.device), " to ", to_string(to.device), " on a stream of ",
-        to_string(stream.device()));
+        "copy", "from ", from.device, " to ", to.device, " on a stream of ", stream.device());
   const auto kind = !to.device.is_cuda()     ? cuda::Copy::to_host
                     : !from.device.is_cuda() ? cuda::Copy::to_device
                                              : cuda::Copy::on_device;

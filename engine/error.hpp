@@ -21,10 +21,19 @@ class InputError : public Error {
 };
 
 namespace detail {
+/// Writes a part of a message; of what cannot be written to a stream (shapes, element types, devices) `to_string`.
+template <class Part>
+void put(std::ostream& out, const Part& part) {
+  if constexpr (requires { out << part; })
+    out << part;
+  else
+    out << to_string(part);
+}
+
 template <class... Parts>
 std::string join(const Parts&... parts) {
   std::ostringstream out;
-  (out << ... << parts);
+  (put(out, parts), ...);
   return out.str();
 }
 }  // namespace detail
@@ -35,7 +44,7 @@ template <class... Parts>
   throw Error(detail::join('[', operation, "] ", parts...));
 }
 
-/// Throws Error unless `ok` holds.
+/// Throws Error unless `ok` holds. The text is built only then: hand over what it is made of (a shape), not strings.
 template <class... Parts>
 void check(bool ok, std::string_view operation, const Parts&... parts) {
   if (!ok) fail(operation, parts...);

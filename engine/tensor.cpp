@@ -47,7 +47,7 @@ std::string to_string(const Shape& shape) {
 }
 
 TensorView reshape(const TensorView& view, Shape shape) {
-  check(shape.count() == view.count(), "reshape", "expected ", view.count(), " elements, got ", to_string(shape));
+  check(shape.count() == view.count(), "reshape", "expected ", view.count(), " elements, got ", shape);
   TensorView result = view;
   result.shape = shape;
   return result;
@@ -56,7 +56,7 @@ TensorView reshape(const TensorView& view, Shape shape) {
 TensorView slice_rows(const TensorView& view, std::int64_t first, std::int64_t count) {
   const int rank = view.shape.rank();
   check(rank >= 1 && first >= 0 && count >= 0 && first + count <= view.extent(0), "slice_rows", "rows ", first, " to ",
-        first + count, " are outside ", to_string(view.shape));
+        first + count, " are outside ", view.shape);
   const std::int64_t row = view.extent(0) ? view.count() / view.extent(0) : 0;
   TensorView result = view;
   result.data = static_cast<char*>(view.data) + static_cast<std::size_t>(first * row) * size_of(view.dtype);

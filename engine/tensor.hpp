@@ -75,7 +75,7 @@ struct TensorView {
   /// Typed pointer to the first element. Throws Error when T is not the view's element type.
   template <class T>
   T* as() const {
-    check(dtype == dtype_of<T>(), "tensor", "expected ", to_string(dtype_of<T>()), ", got ", to_string(dtype));
+    check(dtype == dtype_of<T>(), "tensor", "expected ", dtype_of<T>(), ", got ", dtype);
     return static_cast<T*>(data);
   }
 };

@@ -15,7 +15,7 @@ inline void validate(const EdgeUpdate& a) {
   const DType dtype = narrow ? DType::float32 : a.edge.dtype;
   check(!narrow || a.precision == Precision::bf16, "edge_update", "expected precision bf16 with bfloat16 edges");
   check(a.precision == Precision::float32 || dtype == DType::float32, "edge_update",
-        "expected float32 tensors with precisions tf32 and bf16, got ", to_string(dtype));
+        "expected float32 tensors with precisions tf32 and bf16, got ", dtype);
   expect("edge_update", "edge", a.edge, {a.table.edge_count, d}, a.edge.dtype);
   expect("edge_update", "projection", a.projection, {a.table.node_count, 4 * d}, dtype);
   expect("edge_update", "weight_c", a.weight_c, {d, d}, dtype);

@@ -104,7 +104,7 @@ Variable segment_add(Tape& tape, Variable x, Variable term, const kernels::Segme
 }
 
 Variable add(Tape& tape, Variable x, Variable y) {
-  check(x.shape() == y.shape(), "add", "expected shape ", to_string(x.shape()), ", got ", to_string(y.shape()));
+  check(x.shape() == y.shape(), "add", "expected shape ", x.shape(), ", got ", y.shape());
   const bool needs_grad = x.needs_grad() || y.needs_grad();
   Variable sum = tape.result(x.shape(), x.dtype(), needs_grad);
   kernels::fill({.y = sum.value(), .value = 0.0}, tape.stream());
@@ -115,9 +115,8 @@ Variable add(Tape& tape, Variable x, Variable y) {
 }
 
 Variable attach_gradient(Tape& tape, Variable loss, Variable x, const TensorView& slope) {
-  check(loss.shape() == Shape{1}, "attach_gradient", "expected a loss of shape (1), got ", to_string(loss.shape()));
-  check(x.shape() == slope.shape, "attach_gradient", "expected a slope of shape ", to_string(x.shape()), ", got ",
-        to_string(slope.shape));
+  check(loss.shape() == Shape{1}, "attach_gradient", "expected a loss of shape (1), got ", loss.shape());
+  check(x.shape() == slope.shape, "attach_gradient", "expected a slope of shape ", x.shape(), ", got ", slope.shape);
   const bool needed = loss.needs_grad() || x.needs_grad();
   Variable y = tape.result({1}, loss.dtype(), needed);
   kernels::fill({.y = y.value(), .value = 0.0}, tape.stream());

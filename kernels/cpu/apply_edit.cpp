@@ -133,7 +133,7 @@ void validate(const NodeGate& a) {
   expect("node_gate", "node_gate", a.node_gate, {a.table.node_count}, a.node_gate.dtype);
   if (a.feature_gate) {
     check(a.feature_gate.shape.rank() == 2 && a.feature_gate.extent(0) == a.table.network_count, "node_gate",
-          "expected feature gates of ", a.table.network_count, " networks, got ", to_string(a.feature_gate.shape));
+          "expected feature gates of ", a.table.network_count, " networks, got ", a.feature_gate.shape);
     const std::int64_t inputs = a.table.network_count ? a.table.network[0].inputs : a.input_feature.count();
     expect("node_gate", "feature_gate", a.feature_gate, a.feature_gate.shape, a.node_gate.dtype);
     expect("node_gate", "input_feature", a.input_feature, {inputs}, DType::int32);

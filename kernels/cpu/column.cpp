@@ -9,7 +9,7 @@ namespace {
 
 void validate(const char* operation, const Column& a) {
   check(a.matrix.shape.rank() == 2 && a.column >= 0 && a.column < a.matrix.extent(1), operation, "column ", a.column,
-        " is outside ", to_string(a.matrix.shape));
+        " is outside ", a.matrix.shape);
   expect(operation, "vector", a.vector, {a.matrix.extent(0)}, a.matrix.dtype);
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 void validate(const Divergence& a) {
   constexpr const char* kName = "divergence";
-  check(a.logits_p.shape.rank() == 3, kName, "expected `logits_p` of rank 3, got shape ", to_string(a.logits_p.shape));
+  check(a.logits_p.shape.rank() == 3, kName, "expected `logits_p` of rank 3, got shape ", a.logits_p.shape);
   const DType dtype = a.logits_p.dtype;
   expect(kName, "logits_q", a.logits_q, a.logits_p.shape, dtype);
   expect(kName, "divergence", a.divergence, {a.logits_p.extent(0)}, dtype);

@@ -187,8 +187,7 @@ void feature_ablation(const FeatureAblation& args, Stream) {
 }
 
 void feature_value(const FeatureValue& args, Stream) {
-  check(args.gate.shape.rank() == 2, "feature_value", "expected `gate` of rank 2, got shape ",
-        to_string(args.gate.shape));
+  check(args.gate.shape.rank() == 2, "feature_value", "expected `gate` of rank 2, got shape ", args.gate.shape);
   const std::int64_t networks = args.gate.extent(0), features = args.gate.extent(1);
   expect("feature_value", "divergence", args.divergence, {networks}, args.gate.dtype);
   if (args.coefficient) expect("feature_value", "coefficient", args.coefficient, {networks}, args.gate.dtype);

@@ -38,7 +38,7 @@ void gather(const GatherSegments& a) {
 
 void gather_rows(const GatherRows& args, Stream) {
   constexpr const char* kName = "gather_rows";
-  check(args.x.shape.rank() == 2, kName, "expected `x` of rank 2, got ", to_string(args.x.shape));
+  check(args.x.shape.rank() == 2, kName, "expected `x` of rank 2, got ", args.x.shape);
   expect(kName, "x", args.x, args.x.shape, DType::float32);
   expect(kName, "index", args.index, {args.index.count()}, DType::int32);
   expect(kName, "y", args.y, {args.index.count(), args.x.extent(1)}, args.y.dtype);
@@ -48,7 +48,7 @@ void gather_rows(const GatherRows& args, Stream) {
 void gather_segments(const GatherSegments& args, Stream) {
   constexpr const char* kName = "gather_segments";
   check(args.x.shape.rank() == 2 && args.y.shape.rank() == 2, kName, "expected `x` and `y` of rank 2, got ",
-        to_string(args.x.shape), " and ", to_string(args.y.shape));
+        args.x.shape, " and ", args.y.shape);
   expect(kName, "y", args.y, {args.x.extent(0), args.y.extent(1)}, args.x.dtype);
   check(args.segments.rows() == args.y.extent(1), kName, "segments cover ", args.segments.rows(), " rows of ",
         args.y.extent(1));

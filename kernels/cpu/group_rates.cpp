@@ -13,7 +13,7 @@ constexpr const char* kName = "group_rates";
 
 /// Checks the arguments; returns the number of rows of every cell, in scratch memory.
 const std::int64_t* validate(const GroupRates& a) {
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
+  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
   check(a.logits.extent(2) == 2, kName, "rates are defined for two classes, the networks have ", a.logits.extent(2));
   check(a.temperature > 0.0, kName, "expected a positive temperature, got ", a.temperature);
   check(a.cells > 0, kName, "expected at least one cell, got ", a.cells);

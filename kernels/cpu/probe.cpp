@@ -38,8 +38,8 @@ enum Slot {
 void validate(const Probe& a) {
   const BlockTable& table = a.table;
   const DType dtype = a.x.dtype;
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
-  check(a.x.shape.rank() == 2, kName, "expected `x` of rank 2, got shape ", to_string(a.x.shape));
+  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
+  check(a.x.shape.rank() == 2, kName, "expected `x` of rank 2, got shape ", a.x.shape);
   const std::int64_t networks = table.network_count, rows = a.x.extent(0), classes = a.logits.extent(2);
   expect(kName, "logits", a.logits, {networks, rows, classes}, dtype);
   if (networks > 0) {
@@ -59,8 +59,7 @@ void validate(const Probe& a) {
   if (a.node_rms) expect(kName, "node_rms", a.node_rms, nodes, dtype);
   if (a.node_correlation) expect(kName, "node_correlation", a.node_correlation, nodes, dtype);
   if (a.grad_logits) {
-    check(a.grad_logits.shape.rank() == 4, kName, "expected `grad_logits` of rank 4, got shape ",
-          to_string(a.grad_logits.shape));
+    check(a.grad_logits.shape.rank() == 4, kName, "expected `grad_logits` of rank 4, got shape ", a.grad_logits.shape);
     const std::int64_t objectives = a.grad_logits.extent(0);
     expect(kName, "grad_logits", a.grad_logits, {objectives, networks, rows, classes}, dtype);
     if (a.gradient) expect(kName, "gradient", a.gradient, {objectives, table.edge_count}, dtype);

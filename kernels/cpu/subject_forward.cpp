@@ -19,8 +19,8 @@ void validate(const SubjectForward& a) {
   constexpr const char* kName = "subject_forward";
   const BlockTable& table = a.table;
   const DType dtype = a.x.dtype;
-  check(a.x.shape.rank() == 2, kName, "expected `x` of rank 2, got shape ", to_string(a.x.shape));
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
+  check(a.x.shape.rank() == 2, kName, "expected `x` of rank 2, got shape ", a.x.shape);
+  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
   const std::int64_t rows = a.logits.extent(1), networks = table.network_count;
   expect(kName, "weight", a.weight, {table.edge_count}, dtype);
   expect(kName, "bias", a.bias, {table.node_count}, dtype);

@@ -258,7 +258,7 @@ void validate(const NodeGate& a) {
   expect("node_gate", "node_gate", a.node_gate, {a.table.node_count}, dtype);
   if (a.feature_gate) {
     check(a.feature_gate.shape.rank() == 2, "node_gate", "expected feature gates of rank 2, got ",
-          to_string(a.feature_gate.shape));
+          a.feature_gate.shape);
     expect("node_gate", "feature_gate", a.feature_gate, {a.table.network_count, a.feature_gate.extent(1)}, dtype);
     expect("node_gate", "input_feature", a.input_feature, a.input_feature.shape, DType::int32);
   }

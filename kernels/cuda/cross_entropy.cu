@@ -75,7 +75,7 @@ void backward(const CrossEntropyGradient& g, Stream stream) {
 }
 
 void validate(const CrossEntropy& a) {
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
+  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
   const std::int64_t networks = a.logits.extent(0), rows = a.logits.extent(1), classes = a.logits.extent(2);
   check(rows > 0, kName, "a mean over no rows is undefined");
   expect(kName, "label", a.label, {networks, rows}, DType::int32);

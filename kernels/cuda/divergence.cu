@@ -60,7 +60,7 @@ void backward(const DivergenceGradient& g, Stream stream) {
 }
 
 void validate(const Divergence& a) {
-  check(a.logits_p.shape.rank() == 3, kName, "expected `logits_p` of rank 3, got shape ", to_string(a.logits_p.shape));
+  check(a.logits_p.shape.rank() == 3, kName, "expected `logits_p` of rank 3, got shape ", a.logits_p.shape);
   const DType dtype = a.logits_p.dtype;
   expect(kName, "logits_q", a.logits_q, a.logits_p.shape, dtype);
   expect(kName, "divergence", a.divergence, {a.logits_p.extent(0)}, dtype);

@@ -300,8 +300,7 @@ void feature_ablation(const FeatureAblation& args, Stream stream) {
 }
 
 void feature_value(const FeatureValue& args, Stream stream) {
-  check(args.gate.shape.rank() == 2, "feature_value", "expected `gate` of rank 2, got shape ",
-        to_string(args.gate.shape));
+  check(args.gate.shape.rank() == 2, "feature_value", "expected `gate` of rank 2, got shape ", args.gate.shape);
   const std::int64_t networks = args.gate.extent(0);
   expect("feature_value", "divergence", args.divergence, {networks}, args.gate.dtype);
   if (args.coefficient) expect("feature_value", "coefficient", args.coefficient, {networks}, args.gate.dtype);

@@ -48,7 +48,7 @@ void fill(const Fill& args, Stream stream) {
 
 void modulation_start(const ModulationStart& args, Stream stream) {
   check(args.y.shape.rank() == 2 && args.y.extent(1) == 3 * args.ones, "modulation_start", "expected rows of ",
-        3 * args.ones, ", got ", to_string(args.y.shape));
+        3 * args.ones, ", got ", args.y.shape);
   dispatch_float("modulation_start", args.y.dtype, [&](auto zero) { start<decltype(zero)>(args, stream); });
 }
 

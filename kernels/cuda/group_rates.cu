@@ -72,7 +72,7 @@ void backward(const GroupRatesGradient& g, Stream stream) {
 }
 
 void validate(const GroupRates& a) {
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
+  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
   check(a.logits.extent(2) == 2, kName, "rates are defined for two classes, the networks have ", a.logits.extent(2));
   check(a.temperature > 0.0, kName, "expected a positive temperature, got ", a.temperature);
   check(a.cells > 0 && a.cells <= 65535, kName, "expected 1 .. 65535 cells, got ", a.cells);

@@ -141,8 +141,8 @@ void backward(const SubjectForwardGradient& g, Stream stream) {
 void validate(const char* name, const SubjectForward& a) {
   const BlockTable& table = a.table;
   const DType dtype = a.x.dtype;
-  check(a.x.shape.rank() == 2, name, "expected `x` of rank 2, got shape ", to_string(a.x.shape));
-  check(a.logits.shape.rank() == 3, name, "expected `logits` of rank 3, got shape ", to_string(a.logits.shape));
+  check(a.x.shape.rank() == 2, name, "expected `x` of rank 2, got shape ", a.x.shape);
+  check(a.logits.shape.rank() == 3, name, "expected `logits` of rank 3, got shape ", a.logits.shape);
   const std::int64_t rows = a.logits.extent(1), networks = table.network_count;
   expect(name, "weight", a.weight, {table.edge_count}, dtype);
   expect(name, "bias", a.bias, {table.node_count}, dtype);
