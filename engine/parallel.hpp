@@ -21,6 +21,9 @@ class ThreadCount {
   int before_;
 };
 
+/// The threads that a parallel loop would share its work among.
+inline int worker_count() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+
 /// Calls `body(index)` for 0 <= index < count on the OpenMP threads, in no particular order. The work an index stands
 /// for must not depend on the thread that does it: that is what makes results the same for any number of threads.
 /// An exception does not keep the other indices from being done; the first one is rethrown at the end.
@@ -36,7 +39,7 @@ void parallel_for(std::int64_t count, const Body& body) {
     }
   };
   // Inside another parallel loop, or with nothing to share, the team would only be in the way.
-  if (count <= 1 || omp_in_parallel() || omp_get_max_threads() == 1) {
+  if (count <= 1 || worker_count() == 1) {
     for (std::int64_t index = 0; index < count; ++index) guarded(index);
   } else {
 #pragma omp parallel for schedule(dynamic, 1)

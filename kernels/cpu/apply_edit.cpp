@@ -1,8 +1,10 @@
-// w' = S_j N_i m (w + scale r); b' = N_i (b + sum_j (w - w') mu_j + scale r_b), a network a task.
+// w' = S_j N_i m (w + scale r); b' = N_i (b + sum_j (w - w') mu_j + scale r_b). A task is some target rows of a block,
+// backward a network.
 // Bytes an edge: 16 forward, 24 backward. Operations an edge: 6 forward, 14 backward.
 #include "kernels/apply_edit.hpp"
 
-#include "kernels/cpu/tile.hpp"
+#include "kernels/cpu/block_chunk.hpp"
+#include "kernels/cpu/lane_sums.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -34,24 +36,25 @@ void forward(const ApplyEdit& a) {
   const Edit<T> e(a);
   T* edited_weight = a.edited_weight.as<T>();
   T* edited_bias = a.edited_bias.as<T>();
-  parallel_for(a.table.network_count, [&](std::int64_t n) {
-    const Network& network = a.table.network[n];
-    std::fill_n(edited_bias + network.node_offset, network.inputs, T(0));
-    for (std::int32_t b = network.first_block; b < network.first_block + network.block_count; ++b) {
-      const Block& block = a.table.block[b];
-      for (std::int64_t i = 0; i < block.rows; ++i) {
-        const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
-        const T target_gate = e.node_gate[target];
-        T fold = 0;
-        for (std::int64_t j = 0; j < block.cols; ++j) {
-          const std::int64_t source = block.source_offset + j, k = row + j;
-          const T moved = e.weight[k] == T(0) ? T(0) : e.base[k] + e.scale[b] * e.residual[k];
-          const T w = e.node_gate[source] * target_gate * e.gate[k] * moved;
-          edited_weight[k] = w;
-          fold += (e.weight[k] - w) * e.mean[source];
-        }
-        edited_bias[target] = target_gate * (e.bias[target] + fold + e.scale[b] * e.bias_residual[target]);
+  for (std::int32_t n = 0; n < a.table.network_count; ++n)
+    std::fill_n(edited_bias + a.table.network[n].node_offset, a.table.network[n].inputs, T(0));
+  const ChunkList& list = block_chunks(a.table);
+  parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
+    const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
+    const Block& block = a.table.block[chunk.block];
+    const T scale = e.scale[chunk.block];
+    const T *source_gate = e.node_gate + block.source_offset, *mean = e.mean + block.source_offset;
+    for (std::int64_t i = chunk.first_row; i < chunk.first_row + chunk.row_count; ++i) {
+      const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
+      const T target_gate = e.node_gate[target];
+      const T *weight = e.weight + row, *base = e.base + row, *gate = e.gate + row, *residual = e.residual + row;
+      T* edited = edited_weight + row;
+      for (std::int64_t j = 0; j < block.cols; ++j) {
+        const T moved = base[j] + scale * residual[j];
+        edited[j] = source_gate[j] * target_gate * gate[j] * (weight[j] == T(0) ? T(0) : moved);
       }
+      const T fold = lane_sum<T>(block.cols, [&](std::int64_t j) { return (weight[j] - edited[j]) * mean[j]; });
+      edited_bias[target] = target_gate * (e.bias[target] + fold + scale * e.bias_residual[target]);
     }
   });
 }

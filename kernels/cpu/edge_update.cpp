@@ -35,10 +35,10 @@ Prepared<T> prepare(const EdgeUpdate& a) {
   const T share = T(1) / static_cast<T>(d);
   const T* projection = a.projection.as<T>();
   T* planes = scratch<T>(8, 4 * nodes * d);
-  constexpr std::int64_t kTile = 512;
-  parallel_for((nodes + kTile - 1) / kTile, [&](std::int64_t tile) {
-    const std::int64_t end = std::min(nodes, (tile + 1) * kTile);
-    for (std::int64_t n = tile * kTile; n < end; ++n)
+  const std::int64_t each = shared_rows(nodes, 512);
+  parallel_for((nodes + each - 1) / each, [&](std::int64_t tile) {
+    const std::int64_t end = std::min(nodes, (tile + 1) * each);
+    for (std::int64_t n = tile * each; n < end; ++n)
       for (int p = 0; p < 4; ++p) {
         const T* from = projection + (n * 4 + p) * d;
         T* to = planes + (p * nodes + n) * d;

@@ -5,7 +5,8 @@
 
 #include <cmath>
 
-#include "kernels/cpu/tile.hpp"
+#include "kernels/cpu/block_chunk.hpp"
+#include "kernels/cpu/lane_sums.hpp"
 #include "kernels/feature_arguments.hpp"
 #include "kernels/feature_math.hpp"
 
@@ -20,15 +21,14 @@ const T* optional(const TensorView& view) {
 
 template <class T>
 T root_mean_square(const T* x, std::int64_t count) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const double sum =
+      lane_sum<double>(count, [x](std::int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
   return static_cast<T>(std::sqrt(sum / static_cast<double>(std::max<std::int64_t>(count, 1))));
 }
 
 template <class T>
 T mean_of(const T* x, std::int64_t count) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
+  const double sum = lane_sum<double>(count, [x](std::int64_t i) { return static_cast<double>(x[i]); });
   return static_cast<T>(sum / static_cast<double>(std::max<std::int64_t>(count, 1)));
 }
 
@@ -43,17 +43,15 @@ void describe_block(const EditFeatures& a, std::int64_t b) {
   const T* gradient = a.gradient ? a.gradient.as<T>() + block.edge_offset : nullptr;
   const T mean_fisher = mean_of(fisher, count) + T(1e-9);
   const T eighth = static_cast<T>(a.table.network[block.network].edge_count) / T(8);
-  T mean_saliency = 0;
-  for (std::int64_t k = 0; k < count; ++k) mean_saliency += weight[k] * weight[k] * fisher[k];
-  mean_saliency = mean_saliency * eighth / static_cast<T>(std::max<std::int64_t>(count, 1)) + T(1e-9);
+  const T saliency = lane_sum<T>(count, [=](std::int64_t k) { return weight[k] * weight[k] * fisher[k]; });
+  const T mean_saliency = saliency * eighth / static_cast<T>(std::max<std::int64_t>(count, 1)) + T(1e-9);
   T gradient_rms = T(1e-9), newton_rms = T(1e-9);
   if (gradient) {
     gradient_rms += root_mean_square(gradient, count);
-    double squares = 0;
-    for (std::int64_t k = 0; k < count; ++k) {
+    const double squares = lane_sum<double>(count, [=](std::int64_t k) {
       const T newton = newton_step(gradient[k], fisher[k], mean_fisher);
-      squares += static_cast<double>(newton * newton);
-    }
+      return static_cast<double>(newton * newton);
+    });
     newton_rms += static_cast<T>(std::sqrt(squares / static_cast<double>(count)));
   }
   const EdgeScales<T> scales{.scale = root_mean_square(weight, count) + T(1e-6),
@@ -68,10 +66,9 @@ void describe_block(const EditFeatures& a, std::int64_t b) {
   scales.store(a.edge_scales.as<T>() + b * kEdgeScales);
   T* energy = a.energy.as<T>() + block.target_offset;
   for (std::int64_t i = 0; i < block.rows; ++i) {
-    T sum = 0;
-    for (std::int64_t j = 0; j < block.cols; ++j)
-      sum += weight[i * block.cols + j] * weight[i * block.cols + j] * rms[j] * rms[j];
-    energy[i] = std::sqrt(sum) + T(1e-6);
+    const T* row = weight + i * block.cols;
+    energy[i] =
+        std::sqrt(lane_sum<T>(block.cols, [=](std::int64_t j) { return row[j] * row[j] * rms[j] * rms[j]; })) + T(1e-6);
   }
   if (!a.prior) return;
   T* prior = a.prior.as<T>() + block.edge_offset;
@@ -124,16 +121,14 @@ void neuron_prior_of_network(const EditFeatures& a, std::int64_t n) {
   }
 }
 
-/// What the features of a block's weights are held against, and their Newton steps.
+/// What the features of a block's weights are held against.
 template <class T>
 void describe_refined_block(const RefineFeatures& a, std::int64_t b) {
   const Block& block = a.table.block[b];
   const std::int64_t count = std::int64_t{block.rows} * block.cols, objectives = a.gradient.extent(0);
-  const T* fisher = a.fisher.as<T>() + block.edge_offset;
-  T* step = a.edge_step.as<T>() + block.edge_offset * objectives;
   const T lambda = at_least(a.lambda.as<T>()[block.network], T(1e-8));
   const RefineScales<T> scales{.scale = a.scale.as<T>()[b],
-                               .mean_fisher = mean_of(fisher, count) + T(1e-7),
+                               .mean_fisher = mean_of(a.fisher.as<T>() + block.edge_offset, count) + T(1e-7),
                                .n = static_cast<T>(a.table.network[block.network].edge_count),
                                .lambda = lambda,
                                .log_lambda = logarithm(lambda)};
@@ -142,7 +137,27 @@ void describe_refined_block(const RefineFeatures& a, std::int64_t b) {
   for (std::int64_t o = 0; o < objectives; ++o) {
     const T* gradient = a.gradient.as<T>() + o * a.table.edge_count + block.edge_offset;
     to[refine_edge_scales(0) + o] = root_mean_square(gradient, count) + T(1e-9);
-    for (std::int64_t k = 0; k < count; ++k) step[k * objectives + o] = refine_step(scales, fisher[k], gradient[k]);
+  }
+}
+
+/// The Newton steps of the edges of a chunk; the scales of its block must be known.
+template <class T>
+void steps_of_chunk(const RefineFeatures& a, const BlockChunk& chunk) {
+  constexpr std::int64_t kTile = 256;
+  const Block& block = a.table.block[chunk.block];
+  const std::int64_t objectives = a.gradient.extent(0), count = std::int64_t{chunk.row_count} * block.cols,
+                     first = block.edge_offset + std::int64_t{chunk.first_row} * block.cols;
+  const auto scales = RefineScales<T>::load(a.edge_scales.as<T>() + chunk.block * refine_edge_scales(objectives));
+  for (std::int64_t begin = first; begin < first + count; begin += kTile) {
+    const std::int64_t some = std::min(kTile, first + count - begin);
+    const T* fisher = a.fisher.as<T>() + begin;
+    T* step = a.edge_step.as<T>() + begin * objectives;
+    for (std::int64_t o = 0; o < objectives; ++o) {
+      const T* gradient = a.gradient.as<T>() + o * a.table.edge_count + begin;
+      T own[kTile];
+      for (std::int64_t k = 0; k < some; ++k) own[k] = refine_step(scales, fisher[k], gradient[k]);
+      for (std::int64_t k = 0; k < some; ++k) step[k * objectives + o] = own[k];
+    }
   }
 }
 
@@ -196,6 +211,9 @@ void refine_features(const RefineFeatures& args, Stream) {
   dispatch_float("refine_features", args.fisher.dtype, [&](auto zero) {
     using T = decltype(zero);
     parallel_for(args.table.block_count, [&](std::int64_t b) { describe_refined_block<T>(args, b); });
+    const ChunkList& list = block_chunks(args.table);
+    parallel_for(static_cast<std::int64_t>(list.chunk.size()),
+                 [&](std::int64_t c) { steps_of_chunk<T>(args, list.chunk[static_cast<std::size_t>(c)]); });
     parallel_for(args.table.network_count, [&](std::int64_t n) { refine_nodes_of_network<T>(args, n); });
   });
 }

@@ -8,28 +8,49 @@ namespace amend::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 8192;
+constexpr std::int64_t kChunk = 1024;
 
 template <class T>
 const T* optional(const TensorView& view) {
   return view ? view.as<T>() : nullptr;
 }
 
+/// The sums of elements begin .. end - 1, at most kChunk. kSteps is their number where the compiler is to know it, so
+/// that the loops are of vectors, else -1.
+template <int kSteps, class T>
+void forward_chunk(const EditStep& a, std::int64_t begin, std::int64_t end) {
+  const std::int64_t steps = kSteps >= 0 ? kSteps : a.out.extent(1) - 2, outputs = steps + 2, count = end - begin;
+  const T *out = a.out.as<T>() + begin * outputs, *step = steps > 0 ? a.step.as<T>() + begin * steps : nullptr;
+  const T logit_scale = static_cast<T>(a.logit_scale), residual_scale = static_cast<T>(a.residual_scale);
+  T logit[kChunk], residual[kChunk];
+  for (std::int64_t i = 0; i < count; ++i) {
+    logit[i] = logit_scale * out[i * outputs];
+    T sum = residual_scale * out[i * outputs + 1];
+    for (std::int64_t k = 0; k < steps; ++k) sum += out[i * outputs + 2 + k] * step[i * steps + k];
+    residual[i] = sum;
+  }
+  const auto add = [&](const TensorView& view, T factor, T* sum) {
+    if (!view) return;
+    const T* x = view.as<T>() + begin;
+    for (std::int64_t i = 0; i < count; ++i) sum[i] += factor * x[i];
+  };
+  add(a.logit_in, T(1), logit);
+  add(a.residual_in, T(1), residual);
+  if (a.prior) add(a.prior, *a.prior_gain.as<T>(), logit);
+  std::copy_n(logit, count, a.logit.as<T>() + begin);
+  std::copy_n(residual, count, a.residual.as<T>() + begin);
+}
+
 template <class T>
 void forward(const EditStep& a) {
-  const std::int64_t n = a.out.extent(0), outputs = a.out.extent(1), steps = outputs - 2;
-  const T *out = a.out.as<T>(), *logit_in = optional<T>(a.logit_in), *residual_in = optional<T>(a.residual_in);
-  const T *prior = optional<T>(a.prior), *step = optional<T>(a.step);
-  const T gain = prior ? *a.prior_gain.as<T>() : T(0);
-  const T logit_scale = static_cast<T>(a.logit_scale), residual_scale = static_cast<T>(a.residual_scale);
-  T *logit = a.logit.as<T>(), *residual = a.residual.as<T>();
+  const std::int64_t n = a.out.extent(0);
   parallel_for((n + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
-    for (std::int64_t i = chunk * kChunk; i < std::min(n, (chunk + 1) * kChunk); ++i) {
-      const T* o = out + i * outputs;
-      logit[i] = (logit_in ? logit_in[i] : T(0)) + logit_scale * o[0] + (prior ? gain * prior[i] : T(0));
-      T r = (residual_in ? residual_in[i] : T(0)) + residual_scale * o[1];
-      for (std::int64_t k = 0; k < steps; ++k) r += o[2 + k] * step[i * steps + k];
-      residual[i] = r;
+    const std::int64_t begin = chunk * kChunk, end = std::min(n, begin + kChunk);
+    switch (a.out.extent(1)) {
+      case 2: return forward_chunk<0, T>(a, begin, end);
+      case 3: return forward_chunk<1, T>(a, begin, end);
+      case 4: return forward_chunk<2, T>(a, begin, end);
+      default: return forward_chunk<-1, T>(a, begin, end);
     }
   });
 }

@@ -1,10 +1,11 @@
-// Gates and their penalties, a network a task. Bytes an element: 12 forward, 16 backward. Operations: one or two
-// exponentials.
+// Gates and their penalties, a tile of gates (backward: a network) a task. Bytes an element: 12 forward, 16 backward.
+// Operations: one or two exponentials.
 #include "kernels/gate.hpp"
 
 #include <type_traits>
 
 #include "engine/random.hpp"
+#include "kernels/cpu/lane_sums.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/gate_math.hpp"
 
@@ -30,37 +31,47 @@ void with_kind(const Gate& a, const Body& body) {
 
 template <class T>
 void forward(const Gate& a) {
-  constexpr std::int64_t kTile = 256;
+  constexpr std::int64_t kTile = 256, kRows = 8 * kTile;
   const T* logit = a.logit.as<T>();
   const T* noise = a.training ? elements<T>(a.noise) : nullptr;
   T* gate = a.gate.as<T>();
-  T* penalty = a.penalty.as<T>();
-  T* barrier = a.barrier.as<T>();
   const T temperature = static_cast<T>(a.temperature), bound = static_cast<T>(a.bound);
+  const auto& tiles = row_tiles(a.segments, kRows);
+  const auto count = static_cast<std::int64_t>(tiles.size());
+  double *open_sum = scratch<double>(0, 2 * count), *excess_sum = open_sum + count;  // counts of up to a million gates
   with_kind(a, [&](auto kind, auto training) {
-    parallel_for(a.segments.count, [&](std::int64_t s) {
-      const std::int64_t begin = a.segments.offset[s], end = a.segments.offset[s + 1];
+    parallel_for(count, [&](std::int64_t t) {
+      const RowTile& tile = tiles[static_cast<std::size_t>(t)];
+      const std::int64_t end = tile.first + tile.count;
       T draw[kTile] = {}, open[kTile], excess[kTile];
-      double open_sum = 0, excess_sum = 0;  // counts of up to a million gates
-      for (std::int64_t i = begin; i < end; i += kTile) {
-        const std::int64_t count = std::min(kTile, end - i);
-        if (noise) std::copy_n(noise + i, count, draw);
-        for (std::int64_t k = 0; k < count; ++k) {
+      open_sum[t] = excess_sum[t] = 0;
+      for (std::int64_t i = tile.first; i < end; i += kTile) {
+        const std::int64_t some = std::min(kTile, end - i);
+        if (noise) std::copy_n(noise + i, some, draw);
+        for (std::int64_t k = 0; k < some; ++k) {
           const auto value = evaluate_gate(kind(), training(), temperature, bound, logit[i + k], draw[k]);
           gate[i + k] = value.gate;
           open[k] = value.open;
           excess[k] = value.excess;
         }
-        for (std::int64_t k = 0; k < count; ++k) {
-          open_sum += static_cast<double>(open[k]);
-          excess_sum += static_cast<double>(excess[k] * excess[k]);
-        }
+        open_sum[t] += lane_sum<double>(some, [&](std::int64_t k) { return static_cast<double>(open[k]); });
+        excess_sum[t] +=
+            lane_sum<double>(some, [&](std::int64_t k) { return static_cast<double>(excess[k] * excess[k]); });
       }
-      const double count = static_cast<double>(std::max<std::int64_t>(end - begin, 1));
-      penalty[s] = static_cast<T>(open_sum / count);
-      barrier[s] = static_cast<T>(excess_sum / count);
     });
   });
+  T *penalty = a.penalty.as<T>(), *barrier = a.barrier.as<T>();
+  std::int64_t t = 0;
+  for (std::int32_t s = 0; s < a.segments.count; ++s) {
+    double open = 0, excess = 0;
+    for (; t < count && tiles[static_cast<std::size_t>(t)].segment == s; ++t) {
+      open += open_sum[t];
+      excess += excess_sum[t];
+    }
+    const auto rows = static_cast<double>(std::max<std::int64_t>(a.segments.offset[s + 1] - a.segments.offset[s], 1));
+    penalty[s] = static_cast<T>(open / rows);
+    barrier[s] = static_cast<T>(excess / rows);
+  }
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 // Bytes: 4 (R I + R O) forward; backward reads both again and writes grad_x. Operations: 2 R I O, and 4 R I O backward.
 #include "kernels/linear.hpp"
 
+#include "kernels/cpu/column_sums.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/tile.hpp"
 
@@ -29,7 +30,7 @@ void forward(const Linear& a) {
   const T* weight = a.weight.as<T>();
   const T* bias = a.bias ? a.bias.as<T>() : nullptr;
   T* y = a.y.as<T>();
-  const auto& tiles = row_tiles(a.segments, kForwardRows);
+  const auto& tiles = row_tiles(a.segments, shared_rows(a.x.extent(0), kForwardRows));
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
     T* y_tile = y + tile.first * out;
@@ -58,12 +59,7 @@ void backward(const LinearGradient& g) {
     if (partial_weight)
       gemm(Trans::yes, Trans::no, out, in, tile.count, T(1), grad_tile, out, x + tile.first * in, in, T(0),
            partial_weight + t * out * in, in);
-    if (partial_bias) {
-      T* sum = partial_bias + t * out;
-      std::fill_n(sum, out, T(0));
-      for (std::int64_t r = 0; r < tile.count; ++r)
-        for (std::int64_t o = 0; o < out; ++o) sum[o] += grad_tile[r * out + o];
-    }
+    if (partial_bias) column_sums(grad_tile, tile.count, out, partial_bias + t * out);
   });
   if (partial_weight) add_partials(partial_weight, parts, out * in, g.grad_weight.as<T>());
   if (partial_bias) add_partials(partial_bias, parts, out, g.grad_bias.as<T>());

@@ -3,6 +3,7 @@
 // The statistics of the probe: means, mean squares and correlations of every neuron, two passes over the rows.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -39,14 +40,10 @@ struct InputStatistics {
 /// sum[i] and square[i] over the rows of a (count, cols) matrix.
 template <class T>
 void column_moments(const T* x, std::int64_t count, std::int64_t cols, T* sum, T* square) {
-  std::fill_n(sum, cols, T(0));
-  std::fill_n(square, cols, T(0));
-  for (std::int64_t r = 0; r < count; ++r)
-    for (std::int64_t i = 0; i < cols; ++i) {
-      const T value = x[r * cols + i];
-      sum[i] += value;
-      square[i] += value * value;
-    }
+  column_sums<2, T>(count, cols, {sum, square}, [=](std::int64_t r, std::int64_t i) {
+    const T value = x[r * cols + i];
+    return std::array{value, value * value};
+  });
 }
 
 /// Mean over n rows of tile sums, `stride` apart, added in float64.
@@ -176,14 +173,11 @@ const T* node_statistics(const Probe& a, const InputStatistics<T>& input) {
     for (std::int64_t j = 0; j < network.inputs; ++j)
       covariance[network.node_offset + j] = dot(input.centred + j * n + first, centred_margin, count);
     for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
-      std::fill_n(variance + node, width, T(0));
-      std::fill_n(covariance + node, width, T(0));
-      for (std::int64_t r = 0; r < count; ++r)
-        for (std::int64_t i = 0; i < width; ++i) {
-          const T d = x[r * width + i] - mean[node + i];
-          variance[node + i] += d * d;
-          covariance[node + i] += d * centred_margin[r];
-        }
+      const T* own = mean + node;
+      column_sums<2, T>(count, width, {variance + node, covariance + node}, [=](std::int64_t r, std::int64_t i) {
+        const T d = x[r * width + i] - own[i];
+        return std::array{d * d, d * centred_margin[r]};
+      });
     });
   });
   T* result = a.node_correlation.as<T>();

@@ -2,6 +2,7 @@
 
 // One row tile of one subject network: what subject_forward and probe share.
 
+#include "kernels/cpu/column_sums.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/subject_forward.hpp"
@@ -65,14 +66,6 @@ void subject_tile_backward(const Network& network, const Block* block, const T* 
     for (std::int64_t i = 0; i < count; ++i) below[i] *= tile_slope[i];
     delta = below;
   }
-}
-
-/// sum[i] = sum over the tile's rows of delta[:, i].
-template <class T>
-void column_sums(const T* delta, std::int64_t row_count, std::int64_t cols, T* sum) {
-  std::fill_n(sum, cols, T(0));
-  for (std::int64_t r = 0; r < row_count; ++r)
-    for (std::int64_t i = 0; i < cols; ++i) sum[i] += delta[r * cols + i];
 }
 
 /// Width of the widest layer of neurons of the batch, inputs left out.

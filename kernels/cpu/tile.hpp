@@ -54,6 +54,14 @@ inline const std::vector<RowTile>& row_tiles(const Segments& segments, std::int6
   return tiles;
 }
 
+/// Rows of a tile: `most`, or fewer where a batch is so small that threads would go without. For work of which a row
+/// has the same bits in any tile.
+inline std::int64_t shared_rows(std::int64_t total, std::int64_t most) {
+  constexpr std::int64_t kFewest = 32, kStep = 8;
+  const std::int64_t workers = worker_count(), share = (total + workers - 1) / workers;
+  return std::clamp((share + kStep - 1) / kStep * kStep, kFewest, most);
+}
+
 /// target[i] += sum over p < parts of partial[p * count + i], in the order of p: the second stage of a deterministic
 /// reduction.
 template <class T>

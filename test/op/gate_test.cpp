@@ -50,7 +50,7 @@ Expected oracle(const op::GateOptions& options, const std::vector<double>& logit
     const auto begin = static_cast<std::size_t>(kOffsets[static_cast<std::size_t>(s)]),
                end = static_cast<std::size_t>(kOffsets[static_cast<std::size_t>(s) + 1]);
     const double count = std::max(1.0, static_cast<double>(end - begin));
-    double open_sum = 0.0, excess_sum = 0.0;
+    long double open_sum = 0.0, excess_sum = 0.0;  // their rounding is not what is held against the kernel
     for (std::size_t i = begin; i < end; ++i) {
       const double x = std::min(std::max(logit[i], -bound), bound), excess = logit[i] - x;
       double gate = 0.0, slope = 0.0, open = 0.0, open_slope = 0.0;
@@ -81,8 +81,8 @@ Expected oracle(const op::GateOptions& options, const std::vector<double>& logit
       e.grad_logit.push_back(grads[0].as<double>()[i] * slope + grads[1].as<double>()[s] * open_slope / count +
                              (options.kind == GateKind::scale ? 0.0 : grads[2].as<double>()[s] * 2.0 * excess / count));
     }
-    e.penalty.push_back(open_sum / count);
-    e.barrier.push_back(excess_sum / count);
+    e.penalty.push_back(static_cast<double>(open_sum / count));
+    e.barrier.push_back(static_cast<double>(excess_sum / count));
   }
   return e;
 }
