@@ -1,6 +1,9 @@
 #include "engine/arena.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
 
 #include "engine/copy.hpp"
 #include "engine/memory.hpp"
@@ -83,6 +86,46 @@ void Arena::rewind(const Mark& mark) {
   chunk_ = mark.chunk;
   offset_ = mark.offset;
   used_ = mark.used;
+}
+
+std::optional<Arena::Place> Arena::place_after(const Mark& mark, const void* data) const {
+  const char* at = static_cast<const char*>(data);
+  for (std::size_t c = mark.chunk; c < chunks_.size() && c <= chunk_; ++c) {
+    const char *begin = static_cast<const char*>(chunks_[c].memory.get()), *end = begin + chunks_[c].bytes;
+    if (std::less<>{}(at, begin) || !std::less<>{}(at, end)) continue;
+    const Place place{c, static_cast<std::size_t>(at - begin)};
+    return place < Place{mark.chunk, mark.offset} ? std::nullopt : std::optional(place);
+  }
+  return std::nullopt;
+}
+
+void Arena::compact(const Mark& mark, std::span<TensorView* const> kept) {
+  constexpr std::size_t kMost = 64;
+  check(!device_.is_cuda() && kept.size() <= kMost, "arena", "expected host memory and at most ", kMost,
+        " tensors to keep");
+  struct Moving {
+    Place place;
+    TensorView* view;
+  };
+  std::array<Moving, kMost> moving;
+  std::size_t count = 0;
+  for (TensorView* view : kept)
+    if (*view)
+      if (const auto place = place_after(mark, view->data)) moving[count++] = {*place, view};
+  // In the order of their allocation each lands at its place or before it, and on nothing that is still to be moved.
+  std::sort(moving.begin(), moving.begin() + count, [](const Moving& a, const Moving& b) { return a.place < b.place; });
+  rewind(mark);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& [place, view] = moving[i];
+    if (i > 0 && place == moving[i - 1].place) {  // the same memory
+      view->data = moving[i - 1].view->data;
+      continue;
+    }
+    void* to = allocate(view->bytes());
+    check(place_after(mark, to) <= place, "arena", "expected tensors that are all of their allocation to keep");
+    if (to != view->data) std::memmove(to, view->data, view->bytes());
+    view->data = to;
+  }
 }
 
 void* Arena::host_bytes(std::size_t bytes) { return host_ ? host_->allocate(bytes) : allocate(bytes); }

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -59,6 +61,10 @@ class Arena {
   };
   Mark mark() const { return {chunk_, offset_, used_}; }
   void rewind(const Mark& mark);
+  /// Frees what was allocated after the mark but for these tensors, which move to its place: the views are changed.
+  /// Absent ones and those that lie elsewhere stay as they are. Host memory only; a tensor must be all of its
+  /// allocation. Throws Error otherwise.
+  void compact(const Mark& mark, std::span<TensorView* const> kept);
 
  private:
   struct Chunk {
@@ -67,6 +73,9 @@ class Arena {
   };
 
   void* host_bytes(std::size_t bytes);
+  /// Chunk and offset of memory that was allocated after the mark; places are in the order of allocation.
+  using Place = std::pair<std::size_t, std::size_t>;
+  std::optional<Place> place_after(const Mark& mark, const void* data) const;
 
   Device device_;
   std::size_t chunk_bytes_;

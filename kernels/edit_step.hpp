@@ -20,8 +20,8 @@ struct EditStep {
   TensorView step;         // (n, steps), no gradient; absent when steps is 0
   double logit_scale = 3.0;
   double residual_scale = 0.3;
-  TensorView logit;     // (n)
-  TensorView residual;  // (n)
+  TensorView logit;     // (n), may be logit_in
+  TensorView residual;  // (n), may be residual_in
 };
 AMEND_DECLARE_KERNEL(edit_step_forward, EditStep)
 

@@ -32,8 +32,12 @@ EditState edit_step(Tape& tape, Variable out, const EditState& state, const Edit
   const auto view = [](Variable x) { return x ? x.value() : TensorView{}; };
   const bool needs_grad =
       out.needs_grad() || state.logit.needs_grad() || state.residual.needs_grad() || options.prior_gain.needs_grad();
+  check(!options.in_place || !tape.recording(), "edit_step", "a step in place has no backward pass");
   const std::int64_t n = out.extent(0);
-  const EditState after{tape.result({n}, out.dtype(), needs_grad), tape.result({n}, out.dtype(), needs_grad)};
+  const auto result = [&](Variable before) {
+    return before && options.in_place ? tape.detach(before) : tape.result({n}, out.dtype(), needs_grad);
+  };
+  const EditState after{result(state.logit), result(state.residual)};
   const kernels::EditStep args{.out = out.value(),
                                .logit_in = view(state.logit),
                                .residual_in = view(state.residual),

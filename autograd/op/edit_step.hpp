@@ -14,9 +14,10 @@ struct EditState {
 struct EditStepOptions {
   double logit_scale = 3.0;
   double residual_scale = 0.3;
-  TensorView prior;     // (n), optional
-  Variable prior_gain;  // (1), with prior
-  TensorView step;      // (n, steps), optional
+  TensorView prior;       // (n), optional
+  Variable prior_gain;    // (1), with prior
+  TensorView step;        // (n, steps), optional
+  bool in_place = false;  // on a tape that is not recording: the state's memory is that of the result
 };
 
 /// Moves `state` (absent members: from zero) by `out` (n, 2 + steps); see kernels::EditStep.

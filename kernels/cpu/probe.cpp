@@ -23,11 +23,9 @@ constexpr const char* kName = "probe";
 
 /// Scratch slots; those of the calling thread first.
 enum Slot {
-  kFisher = 20,
-  kFisherBias,
+  kPartial = 20,  // of Fisher, then of gradients
+  kPartialBias,
   kSaliency,
-  kGradient,
-  kGradientBias,
   kSquares,
   kSeed,
   kDelta,
@@ -232,8 +230,8 @@ template <class T>
 void fisher(const Probe& a, const InputStatistics<T>& input, const T* node_mean) {
   const BlockTable& table = a.table;
   const std::int64_t n = a.statistic_rows, tiles = subject_tiles(n), salient = a.feature_saliency.count();
-  T* partial = a.fisher ? scratch<T>(kFisher, tiles * table.edge_count) : nullptr;
-  T* partial_bias = a.fisher_bias ? scratch<T>(kFisherBias, tiles * table.node_count) : nullptr;
+  T* partial = a.fisher ? scratch<T>(kPartial, tiles * table.edge_count) : nullptr;
+  T* partial_bias = a.fisher_bias ? scratch<T>(kPartialBias, tiles * table.node_count) : nullptr;
   T* partial_saliency = a.feature_saliency ? scratch<T>(kSaliency, tiles * salient) : nullptr;
   for_subject_tiles(table, n, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
     const TileSums<T> sums{.fisher = partial ? partial + t * table.edge_count : nullptr,
@@ -254,8 +252,8 @@ void gradients(const Probe& a) {
   const std::int64_t tiles = subject_tiles(rows), widest = widest_layer(table);
   const std::int64_t edges = objectives * table.edge_count, nodes = objectives * table.node_count;
   const T* grad_logits = a.grad_logits.as<T>();
-  T* partial = a.gradient ? scratch<T>(kGradient, tiles * edges) : nullptr;
-  T* partial_bias = a.gradient_bias ? scratch<T>(kGradientBias, tiles * nodes) : nullptr;
+  T* partial = a.gradient ? scratch<T>(kPartial, tiles * edges) : nullptr;
+  T* partial_bias = a.gradient_bias ? scratch<T>(kPartialBias, tiles * nodes) : nullptr;
   const auto input = first_layer_input<T>(a.x, a.x_id, {});
   for_subject_tiles(table, rows, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
     const std::int64_t b = &network - table.network;

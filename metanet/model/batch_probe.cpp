@@ -27,17 +27,27 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
   const RowBatch& rows = *options.rows;
   const auto edges = table.edge_count, nodes = table.node_count;
   const std::int64_t networks = table.network_count;
-  const auto pass =
-      op::subject_forward(tape, table, tape.constant(weight), tape.constant(bias), rows.x, {}, true, rows.x_id);
-  const TensorView logits = pass.logits.value();
-  const Shape logits_shape = logits.shape;
-
-  BatchProbe probe;
-  probe.logits = logits;
   bool reads_groups = false;
   if (options.lambda)
     for (const auto& requirement : *options.requirements) reads_groups |= requirement->reads_groups();
   const std::int64_t objectives = (options.original_logits ? 1 : 0) + (reads_groups ? 1 : 0);
+
+  const Arena::Mark mark = arena.mark();
+  BatchProbe probe;
+  probe.fisher = arena.tensor({edges}, dtype);
+  probe.fisher_bias = arena.tensor({nodes}, dtype);
+  probe.mean = arena.tensor({nodes}, dtype);
+  probe.rms = arena.tensor({nodes}, dtype);
+  probe.correlation = arena.tensor({nodes}, dtype);
+  if (objectives > 0) {
+    probe.gradient = arena.tensor({objectives, edges}, dtype);
+    probe.gradient_bias = arena.tensor({objectives, nodes}, dtype);
+  }
+  const auto pass =
+      op::subject_forward(tape, table, tape.constant(weight), tape.constant(bias), rows.x, {}, true, rows.x_id);
+  const TensorView logits = pass.logits.value();
+  const Shape logits_shape = logits.shape;
+  probe.logits = logits;
   TensorView grad_logits;
   if (objectives > 0) grad_logits = zeros(tape, {objectives, networks, logits_shape[1], logits_shape[2]}, dtype);
   const auto objective = [&](std::int64_t index) { return reshape(slice_rows(grad_logits, index, 1), logits_shape); };
@@ -67,15 +77,6 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
     }
   }
 
-  probe.fisher = arena.tensor({edges}, dtype);
-  probe.fisher_bias = arena.tensor({nodes}, dtype);
-  probe.mean = arena.tensor({nodes}, dtype);
-  probe.rms = arena.tensor({nodes}, dtype);
-  probe.correlation = arena.tensor({nodes}, dtype);
-  if (objectives > 0) {
-    probe.gradient = arena.tensor({objectives, edges}, dtype);
-    probe.gradient_bias = arena.tensor({objectives, nodes}, dtype);
-  }
   kernels::probe({.table = table,
                   .weight = weight,
                   .x = rows.x,
@@ -93,7 +94,12 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
                   .gradient = probe.gradient,
                   .gradient_bias = probe.gradient_bias},
                  tape.stream());
-  if (!options.feature_offset) return probe;
+  // In an edit nobody reads the neurons of these rows again.
+  const auto finish = [&] {
+    if (!tape.recording() && !arena.device().is_cuda()) arena.compact(mark, probe.tensors());
+    return probe;
+  };
+  if (!options.feature_offset) return finish();
   const auto measure = [&](const TensorView& deviation) {
     const TensorView result = arena.tensor({networks, options.feature_offset.extent(0) - 1}, dtype);
     kernels::feature_ablation({.table = table,
@@ -119,7 +125,7 @@ BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& ta
     probe.feature_saliency = measure(rows.deviation);
     probe.unique_saliency = measure(rows.unique_deviation);
   }
-  return probe;
+  return finish();
 }
 
 void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stream stream) {

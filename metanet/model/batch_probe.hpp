@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "autograd/tape.hpp"
 #include "metanet/graph/graph_batch.hpp"
 #include "metanet/model/requirement.hpp"
@@ -22,6 +24,11 @@ struct BatchProbe {
   TensorView feature_value;     // (networks, features), optional: see kernels::FeatureGateFeatures
   TensorView divergence;        // (networks), with original logits
   TensorView requirement;       // (networks, requirements): value of each that reads groups, 0 of the others
+
+  std::array<TensorView*, 13> tensors() {
+    return {&logits,        &fisher,           &fisher_bias,     &mean,          &rms,        &correlation, &gradient,
+            &gradient_bias, &feature_saliency, &unique_saliency, &feature_value, &divergence, &requirement};
+  }
 };
 
 struct ProbeOptions {
@@ -43,7 +50,8 @@ void add_deviations(RowBatch& rows, const TensorView& unique, Arena& arena, Stre
 
 /// Probes networks given by weight (edges) and bias (nodes). The objectives of the gradient are the divergence, if
 /// asked for, and then the requirements on groups, if there are any. `inner` is a tape on the same arena with nothing
-/// recorded; it is used for the gradients with respect to logits.
+/// recorded; it is used for the gradients with respect to logits. On the CPU, when `tape` is not recording, only the
+/// result stays allocated.
 BatchProbe probe_networks(Tape& tape, Tape& inner, const kernels::BlockTable& table, const TensorView& weight,
                           const TensorView& bias, const ProbeOptions& options);
 

@@ -1,11 +1,8 @@
-#include "metanet/model/editor.hpp"
+#include "metanet/model/editor_context.hpp"
 
 #include "autograd/op/edge_update.hpp"
-#include "autograd/op/edit_head.hpp"
 #include "autograd/op/embedding.hpp"
-#include "autograd/op/feature_fold.hpp"
 #include "autograd/op/feature_pool.hpp"
-#include "autograd/op/gate.hpp"
 #include "autograd/op/linear.hpp"
 #include "autograd/op/node_update.hpp"
 #include "autograd/op/pointwise.hpp"
@@ -13,7 +10,6 @@
 #include "kernels/column.hpp"
 #include "kernels/edit_features.hpp"
 #include "kernels/fill.hpp"
-#include "kernels/gate_budget.hpp"
 #include "kernels/linear.hpp"
 #include "kernels/message_layers.hpp"
 #include "kernels/network_features.hpp"
@@ -36,27 +32,6 @@ std::int64_t column_of(const Requirements& requirements, Gate gate) {
 }
 
 }  // namespace
-
-/// What the passes of one run share.
-struct Editor::Context {
-  Tape& tape;
-  const EditorInputs& in;
-  const kernels::BlockTable& table;
-  DType dtype;
-  BatchProbe original;    // the probe of the original networks, as far as the editor reads it
-  Variable condition;     // (networks, H)
-  Variable node;          // (nodes, H)
-  op::EdgeVariable edge;  // (edges, D), or features when there are no messages
-  Variable pooled;        // (networks * features, H)
-  TensorView scale;       // (blocks)
-  TensorView prior, neuron_prior, feature_prior;
-  TensorView weight_lambda, neuron_lambda, feature_lambda;  // (networks)
-  TensorView weight_noise, neuron_noise, feature_noise;
-  State state;
-  op::EditedNetwork edited;  // as the next pass reads it
-
-  TensorView tensor(Shape shape) { return tape.arena().tensor(shape, dtype); }
-};
 
 Variable Editor::use(Context& c, int index) const { return parameters_.use(c.tape, index, c.in.grad); }
 
@@ -344,6 +319,7 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
   Variable projection =
       op::add(c.tape, linear(c, refine_projection_, c.node, nodes), linear(c, refine_node_features_, read, nodes));
   projection = op::segment_add(c.tape, projection, linear(c, refine_condition_, condition, networks), nodes);
+  const Arena::Mark mark = c.tape.arena().mark();
   const Variable out = op::edit_head(c.tape, c.table,
                                      {.edge = c.edge,
                                       .weight = use(c, refine_edge_),
@@ -361,8 +337,14 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
                                       .mix = use(c, refine_mix_),
                                       .head = use(c, refine_out_),
                                       .head_bias = use(c, refine_out_bias_)});
-  c.state.edge = permitted(
-      c, op::edit_step(c.tape, out, c.state.edge, {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step}));
+  const op::EditState moved =
+      op::edit_step(c.tape, out, c.state.edge,
+                    {.logit_scale = gates_.weights ? 3.0 : 1.0, .step = edge_step, .in_place = !c.tape.recording()});
+  if (c.tape.recording())
+    c.state.edge = moved;
+  else  // it moved in place, and nobody reads `out` again
+    c.tape.arena().rewind(mark);
+  c.state.edge = permitted(c, c.state.edge);
 
   Variable hidden = op::add(c.tape, linear(c, refine_node_head_.node, c.node, nodes),
                             linear(c, refine_node_head_features_, read, nodes));
@@ -395,77 +377,6 @@ void Editor::refine(Context& c, int pass, const EditorPass& before) const {
       {.prior = shape_.probe_features ? prior : TensorView{}, .prior_gain = use(c, refine_feature_prior_gain_)});
 }
 
-/// Logits that leave as many gates open as the limit says.
-Variable Editor::limited(Context& c, Variable logit, const Segments& segments, const GateLimit& limit) const {
-  if (!limit.budget) return logit;
-  check(!c.in.training, "editor", "budgets are for edits: they have no gradient");
-  const TensorView shifted = c.tensor(logit.shape());
-  kernels::gate_budget({.logit = logit.value(),
-                        .counted = limit.counted,
-                        .budget = limit.budget,
-                        .segments = segments,
-                        .shifted = shifted},
-                       c.tape.stream());
-  return c.tape.constant(shifted);
-}
-
-EditorPass Editor::build(Context& c) const {
-  const auto options = [&](kernels::GateKind kind, const TensorView& noise) {
-    return op::GateOptions{.kind = kind,
-                           .training = c.in.training,
-                           .temperature = gate_options_.temperature,
-                           .bound = gate_options_.bound,
-                           .noise = noise};
-  };
-  EditorPass pass;
-  if (gates_.weights) c.state.edge.logit = limited(c, c.state.edge.logit, c.table.network_edges, c.in.weight_limit);
-  if (gates_.features) c.state.feature.logit = limited(c, c.state.feature.logit, c.in.feature_rows, c.in.feature_limit);
-  const auto weight_kind = gates_.weights ? gate_options_.weight : kernels::GateKind::scale;
-  const auto weights =
-      op::gate(c.tape, c.state.edge.logit, c.table.network_edges, options(weight_kind, c.weight_noise));
-  if (gates_.weights) {
-    pass.weight_share = weights.penalty;
-    pass.weight_barrier = weights.barrier;
-  }
-  Variable neuron_gate, feature_gate, base;
-  if (gates_.neurons) {
-    const Variable hidden =
-        limited(c, op::hidden_rows(c.tape, c.table, c.state.node.logit), c.table.network_hidden, c.in.neuron_limit);
-    const auto neurons =
-        op::gate(c.tape, hidden, c.table.network_hidden, options(gate_options_.neuron, c.neuron_noise));
-    neuron_gate = neurons.gate;
-    pass.neuron_share = neurons.penalty;
-    pass.neuron_barrier = neurons.barrier;
-  }
-  if (gates_.features) {
-    const auto features =
-        op::gate(c.tape, c.state.feature.logit, c.in.feature_rows, options(gate_options_.feature, c.feature_noise));
-    pass.feature_gate = c.tape.reshape(features.gate, {c.table.network_count, c.in.features()});
-    // The divergence is flat where all features are open: its slope says nothing of closing one. Whoever trains gives a
-    // measured slope to pass.feature_gate.
-    feature_gate = gate_options_.feature == kernels::GateKind::straight_through ? c.tape.detach(pass.feature_gate)
-                                                                                : pass.feature_gate;
-    const op::FoldedFeatures folded =
-        op::feature_fold(c.tape, c.table, c.in.weight, feature_gate, c.in.feature_offset, c.in.covariance);
-    base = folded.base;
-    pass.beta = folded.beta;
-    pass.feature_share = features.penalty;
-    pass.feature_barrier = features.barrier;
-  }
-  const Variable node_gate = op::node_gate(c.tape, c.table, c.dtype, feature_gate, c.in.input_feature, neuron_gate);
-  pass.edited = op::apply_edit(c.tape, c.table,
-                               {.weight = c.in.weight, .bias = c.in.bias, .mean = c.in.probe.mean, .scale = c.scale},
-                               weights.gate, c.state.edge.residual, node_gate, c.state.node.residual, base);
-  c.edited = pass.edited;
-  // Biases tell of the means that were folded into them, weights of the covariance.
-  if (!shape_.probe_features)
-    c.edited = op::apply_edit(c.tape, c.table,
-                              {.weight = c.in.weight, .bias = c.in.bias, .mean = c.original.mean, .scale = c.scale},
-                              c.tape.detach(weights.gate), c.tape.detach(c.state.edge.residual),
-                              c.tape.detach(node_gate), c.tape.detach(c.state.node.residual));
-  return pass;
-}
-
 void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const {
   Context context{.tape = tape, .in = inputs, .table = *inputs.table, .dtype = dtype(), .original = inputs.probe};
   // Without probe features everything stays as it is but what is read: zeros. The kernels add a constant before every
@@ -479,11 +390,20 @@ void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>
   passes.clear();
   embed(context);
   exchange_messages(context);
-  first_pass(context);
-  passes.push_back(build(context));
-  for (int pass = 1; pass < shape_.passes; ++pass) {
-    refine(context, pass, passes.back());
-    passes.push_back(build(context));
+  // On a device tensors stay where they are: a graph that repeats the edit knows their places.
+  const bool keeps_last = !tape.recording() && !tape.arena().device().is_cuda();
+  const Arena::Mark mark = tape.arena().mark();
+  for (int pass = 0; pass < shape_.passes; ++pass) {
+    if (pass == 0)
+      first_pass(context);
+    else
+      refine(context, pass, passes.back());
+    EditorPass built = build(context);
+    if (keeps_last) {
+      passes.clear();
+      keep(context, built, mark);
+    }
+    passes.push_back(built);
   }
 }
 

@@ -111,7 +111,8 @@ class Editor {
   Editor(EditorShape shape, EditorGates gates, Requirements requirements, DType dtype, Device device,
          std::uint64_t seed);
 
-  /// Runs all passes and appends each to `passes`; the last is the edit. The tape must be empty of gradients for this
+  /// Runs all passes and appends each to `passes`; the last is the edit, and the only one to stay when the tape is not
+  /// recording on the CPU: what earlier ones no longer need is given back. The tape must be empty of gradients for this
   /// editor's parameters; `passes` is cleared first. Several threads may run one editor at once, each with its own
   /// tape.
   void run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>& passes) const;
@@ -162,6 +163,7 @@ class Editor {
   void refine(Context& c, int pass, const EditorPass& before) const;
   Variable limited(Context& c, Variable logit, const kernels::Segments& segments, const GateLimit& limit) const;
   EditorPass build(Context& c) const;
+  void keep(Context& c, EditorPass& pass, const Arena::Mark& mark) const;
 
   EditorShape shape_;
   EditorGates gate_options_;

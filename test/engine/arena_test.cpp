@@ -1,6 +1,7 @@
 #include "engine/arena.hpp"
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <cstring>
@@ -99,6 +100,41 @@ TEST_CASE("arena tensors have the shape, type and size asked for", "[engine]") {
   CHECK(tensor.bytes() == 96);
   CHECK(tensor.device == Device::cpu());
   CHECK(arena.used() == 128);
+}
+
+TEST_CASE("compacting an arena keeps what it is told to, in order and whole", "[engine]") {
+  Arena arena(Device::cpu(), 4096);
+  const TensorView outside = arena.tensor({10}, DType::float32);
+  const Arena::Mark mark = arena.mark();
+  std::vector<TensorView> tensors;
+  for (std::int64_t i = 0; i < 40; ++i) {  // over several chunks
+    tensors.push_back(arena.tensor({1 + 37 * i}, DType::float32));
+    std::fill_n(tensors.back().as<float>(), tensors.back().count(), static_cast<float>(i));
+  }
+  const std::size_t before = arena.used();
+  std::vector<TensorView> kept{tensors[31], tensors[3], outside, {}, tensors[39], tensors[4]};
+  kept.push_back(reshape(tensors[3], {tensors[3].count(), 1}));  // the same memory again
+  std::vector<TensorView*> pointers;
+  for (TensorView& view : kept) pointers.push_back(&view);
+  arena.compact(mark, pointers);
+  for (const auto& [view, value] : {std::pair{kept[0], 31}, {kept[1], 3}, {kept[4], 39}, {kept[5], 4}, {kept[6], 3}})
+    CHECK(std::all_of(view.as<float>(), view.as<float>() + view.count(), [&](float x) { return x == value; }));
+  CHECK(kept[1].count() == tensors[3].count());
+  CHECK(kept[6].data == kept[1].data);
+  CHECK(kept[1].data == tensors[0].data);  // the first place after the mark
+  CHECK(kept[2].data == outside.data);
+  CHECK_FALSE(kept[3]);
+  CHECK(arena.used() < before / 4);
+  const TensorView next = arena.tensor({5}, DType::float32);
+  for (const std::size_t i : {0, 1, 2, 4, 5}) CHECK(next.data != kept[i].data);
+}
+
+TEST_CASE("an arena compacts tensors that are all of their allocation only", "[engine]") {
+  Arena arena;
+  const Arena::Mark mark = arena.mark();
+  const TensorView whole = arena.tensor({8}, DType::float32);
+  TensorView first = slice_rows(whole, 0, 1), second = slice_rows(whole, 1, 1);
+  CHECK_THROWS_WITH(arena.compact(mark, std::array{&first, &second}), Catch::Contains("all of their allocation"));
 }
 
 TEST_CASE("arena zeros are zero where the memory was used before", "[engine]") {

@@ -138,7 +138,7 @@ EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const s
   const auto requirements = static_cast<std::int64_t>(editor.requirements().size());
   Arena arena;
   Tape tape(arena, Stream{}), inner(arena, Stream{});
-  tape.set_recording(options.gradients);
+  tape.set_recording(options.gradients || options.training);
   std::vector<const SubjectNetwork*> pointers;
   for (const SubjectNetwork& network : networks) pointers.push_back(&network);
   const GraphBatch graph(pointers);

@@ -70,7 +70,8 @@ struct EditRunOptions {
 };
 
 /// Runs probe, editor and loss as in training, in the editor's type: the sum over networks of divergence and weighted
-/// requirements after every pass (.3 times that of the earlier ones) and of the last pass' barrier.
+/// requirements after every pass (.3 times that of the earlier ones) and of the last pass' barrier. With neither
+/// training nor gradients it is an edit, of which only the last pass is there.
 EditRun run_editor(const TrainedEditor& trained, const Dataset& dataset, const std::vector<SubjectNetwork>& networks,
                    const std::vector<double>& lambda, const EditRunOptions& options = {});
 

@@ -154,6 +154,41 @@ TEST_CASE("an edit takes no more memory for more message layers") {
   CHECK(memory(6) == memory(1));  // a state takes 11.9 MB
 }
 
+TEST_CASE("an edit takes no more memory for a third pass") {
+  const Dataset dataset = test::small_dataset();
+  const auto network = test::random_network({7, 600, 600, 2}, Activation::relu, 1);
+  const SubjectNetwork* pointer = &network;
+  const int messages = GENERATE(0, 1);
+  const auto memory = [&](int passes) {
+    TrainedEditor trained = test::small_editor({.requirements = {"pruning"}, .messages = messages, .passes = passes},
+                                               dataset, DType::float32);
+    BatchEditor editor(trained, dataset);
+    (void)editor.edit({&pointer, 1}, test::spread_lambda(trained, 1));
+    return editor.memory();
+  };
+  CHECK(memory(3) == memory(2));  // a number a weight takes 1.5 MB
+  // 11 numbers a weight with the edge states on top, doubled; and the memory of what is not a weight's.
+  const double weights = 7 * 600 + 600 * 600 + 600 * 2, numbers = 11 + (messages > 0 ? 16 : 0);
+  CHECK(static_cast<double>(memory(3)) < 2.0 * 4.0 * numbers * weights + 16e6);
+}
+
+TEST_CASE("an edit, whose passes give their memory back, has the bits of a run that keeps them for its gradients") {
+  const Dataset dataset = test::small_dataset();
+  const auto requirements = GENERATE(from_range(test::kRequirementSets));
+  const int messages = GENERATE(0, 2), passes = GENERATE(1, 3);
+  const std::string edits = GENERATE("", ", edits: mask", ", edits: residual");
+  if (edits == ", edits: residual" && requirements != std::vector<std::string>{"equalised_odds"}) return;
+  CAPTURE(requirements, messages, passes, edits);
+  TrainedEditor trained = test::small_editor(
+      {.requirements = requirements, .messages = messages, .passes = passes, .editor = edits}, dataset, DType::float32);
+  const auto networks = test::mixed_networks(4);
+  const auto lambda = test::spread_lambda(trained, networks.size());
+  const test::EditRun edit = test::run_editor(trained, dataset, networks, lambda),
+                      kept = test::run_editor(trained, dataset, networks, lambda, {.gradients = true});
+  CHECK(test::same_bits(edit.weight, kept.weight));
+  CHECK(test::same_bits(edit.bias, kept.bias));
+}
+
 TEST_CASE("editing names what does not fit") {
   Dataset dataset = test::small_dataset();
   TrainedEditor trained = test::small_editor({.requirements = {"pruning"}}, dataset, DType::float32);
