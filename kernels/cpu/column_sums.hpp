@@ -2,37 +2,66 @@
 
 // Sums over the rows of a matrix, a panel of columns at a time so that they stay in registers.
 
-#include <array>
 #include <cstdint>
-
-#include "kernels/cpu/lane_sums.hpp"
+#include <cstring>
+#include <type_traits>
 
 namespace amend::kernels::cpu {
 
-/// sums[s][i] = sum over r < rows of terms(r, i)[s], an array of kSums numbers, for i < cols.
-template <std::size_t kSums, class T, class Terms>
-void column_sums(std::int64_t rows, std::int64_t cols, const std::array<T*, kSums>& sums, const Terms& terms) {
-  constexpr std::int64_t kPanel = 16;
+/// Neighbouring numbers: a vector that every processor has.
+template <class T>
+struct Neighbours {
+  typedef T Type __attribute__((vector_size(16)));
+};
+
+/// sums[s][i], s < kSums, i < cols: what `add(r, i, load, sum)` adds to sum[s] over all r < rows. It reads its numbers
+/// as load(pointer to that of column i) and does not know whether it gets one or those of several columns.
+template <std::size_t kSums, class T, class Add>
+void column_sums(std::int64_t rows, std::int64_t cols, T* const (&sums)[kSums], const Add& add) {
+  using Vector = typename Neighbours<T>::Type;
+  constexpr std::int64_t kWidth = sizeof(Vector) / sizeof(T), kLanes = 16;
   std::int64_t first = 0;
-  for (; first + kPanel <= cols; first += kPanel) {
-    T sum[kSums][kPanel] = {};
+  const auto panel = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
+    for (; first + kVectors * kWidth <= cols; first += kVectors * kWidth) {
+      Vector sum[kVectors][kSums] = {};
+      for (std::int64_t r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          add(
+              r, first + v * kWidth, [](const T* from) __attribute__((always_inline)) {
+                Vector value;
+                std::memcpy(&value, from, sizeof(value));
+                return value;
+              },
+              sum[v]);
+      for (int v = 0; v < kVectors; ++v)
+        for (std::size_t s = 0; s < kSums; ++s)
+          std::memcpy(sums[s] + first + v * kWidth, &sum[v][s], sizeof(sum[v][s]));
+    }
+  };
+  panel(std::integral_constant<int, 4>());
+  panel(std::integral_constant<int, 1>());
+  for (; first < cols; ++first) {  // few: rows side by side instead
+    T lane[kLanes][kSums] = {};
     for (std::int64_t r = 0; r < rows; ++r)
-      for (std::int64_t k = 0; k < kPanel; ++k) {
-        const std::array<T, kSums> term = terms(r, first + k);
-        for (std::size_t s = 0; s < kSums; ++s) sum[s][k] += term[s];
-      }
-    for (std::size_t s = 0; s < kSums; ++s)
-      for (std::int64_t k = 0; k < kPanel; ++k) sums[s][first + k] = sum[s][k];
+      add(
+          r, first, [](const T* from) { return *from; }, lane[r % kLanes]);
+    for (std::size_t s = 0; s < kSums; ++s) {
+      T sum = T(0);
+      for (const T(&one)[kSums] : lane) sum += one[s];
+      sums[s][first] = sum;
+    }
   }
-  for (; first < cols; ++first)
-    for (std::size_t s = 0; s < kSums; ++s)
-      sums[s][first] = lane_sum<T>(rows, [&](std::int64_t r) { return terms(r, first)[s]; });
 }
 
 /// sum[i] = sum of column i of x (rows, cols).
 template <class T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t cols, T* sum) {
-  column_sums<1, T>(rows, cols, {sum}, [=](std::int64_t r, std::int64_t i) { return std::array{x[r * cols + i]}; });
+  T* const sums[] = {sum};
+  column_sums(
+      rows, cols, sums, [=](std::int64_t r, std::int64_t i, auto load, auto& to) __attribute__((always_inline)) {
+        to[0] += load(x + r * cols + i);
+      });
 }
 
 }  // namespace amend::kernels::cpu

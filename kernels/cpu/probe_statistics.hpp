@@ -3,7 +3,6 @@
 // The statistics of the probe: means, mean squares and correlations of every neuron, two passes over the rows.
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 
@@ -40,10 +39,13 @@ struct InputStatistics {
 /// sum[i] and square[i] over the rows of a (count, cols) matrix.
 template <class T>
 void column_moments(const T* x, std::int64_t count, std::int64_t cols, T* sum, T* square) {
-  column_sums<2, T>(count, cols, {sum, square}, [=](std::int64_t r, std::int64_t i) {
-    const T value = x[r * cols + i];
-    return std::array{value, value * value};
-  });
+  T* const sums[] = {sum, square};
+  column_sums(
+      count, cols, sums, [=](std::int64_t r, std::int64_t i, auto load, auto& to) __attribute__((always_inline)) {
+        const auto value = load(x + r * cols + i);
+        to[0] += value;
+        to[1] += value * value;
+      });
 }
 
 /// Mean over n rows of tile sums, `stride` apart, added in float64.
@@ -174,10 +176,14 @@ const T* node_statistics(const Probe& a, const InputStatistics<T>& input) {
       covariance[network.node_offset + j] = dot(input.centred + j * n + first, centred_margin, count);
     for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
       const T* own = mean + node;
-      column_sums<2, T>(count, width, {variance + node, covariance + node}, [=](std::int64_t r, std::int64_t i) {
-        const T d = x[r * width + i] - own[i];
-        return std::array{d * d, d * centred_margin[r]};
-      });
+      T* const moments[] = {variance + node, covariance + node};
+      column_sums(
+          count, width,
+          moments, [=](std::int64_t r, std::int64_t i, auto load, auto& to) __attribute__((always_inline)) {
+            const auto d = load(x + r * width + i) - load(own + i);
+            to[0] += d * d;
+            to[1] += d * centred_margin[r];
+          });
     });
   });
   T* result = a.node_correlation.as<T>();

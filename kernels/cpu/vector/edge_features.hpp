@@ -26,7 +26,9 @@ struct TileColumn {
     for (std::int64_t k = 0; k < kInputEdges; ++k) value[k] = T(1);
   }
   AMEND_INLINE TileColumn(const T* from, std::int64_t edges, std::int64_t step = 1) : TileColumn() {
-    if (step == 1)
+    if (step == 1 && edges == kInputEdges)
+      __builtin_memcpy(value, from, sizeof(value));
+    else if (step == 1)
       __builtin_memcpy(value, from, static_cast<std::size_t>(edges) * sizeof(T));
     else
       for (std::int64_t k = 0; k < edges; ++k) value[k] = from[k * step];

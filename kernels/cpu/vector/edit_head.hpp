@@ -8,6 +8,7 @@
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
 inline constexpr std::int64_t kHeadEdges = kInputEdges;
+static_assert(kHeadEdges % 4 == 0);
 
 template <class T>
 std::int64_t edit_head_scratch(std::int64_t h, std::int64_t d, std::int64_t d2) {
@@ -77,12 +78,18 @@ void edit_head_rows(const EditHeadRows<T>& args) {
     const HeadInputs<T> in(a, begin, edges, at, room);
     const HiddenTile<T> last = hidden_layers<kH>(a, in, edges, at, first, second);
     T* out = a.out + begin * a.outputs;
-    for (std::int64_t k = 0; k < edges; ++k)
+    // Four edges at a time; rows behind the last edge are there, and nobody reads what comes of them.
+    for (std::int64_t k = 0; k < edges; k += 4)
       for (std::int64_t o = 0; o < a.outputs; ++o) {
-        Vector<T> sum{};
-        for_vectors<T, kH>(
-            h, [&](std::int64_t i, auto lanes) { sum += load<T>(last.at(k, i)) * load(a.head + o * h + i, lanes); });
-        out[k * a.outputs + o] = lane_sum<T>(sum) + a.head_bias[o];
+        Vector<T> product[4] = {};
+        for_vectors<T, kH>(h, [&](std::int64_t i, auto lanes) {
+          const Vector<T> head = load(a.head + o * h + i, lanes);
+#pragma GCC unroll 4
+          for (int e = 0; e < 4; ++e) product[e] += load<T>(last.at(k + e, i)) * head;
+        });
+        T sum[4];
+        lane_sums<T>(product, sum);
+        for (std::int64_t e = 0; e < 4 && k + e < edges; ++e) out[(k + e) * a.outputs + o] = sum[e] + a.head_bias[o];
       }
     at.skip(edges);
   }

@@ -75,6 +75,36 @@ AMEND_INLINE T lane_sum(Vector<T> x) {
   return x[0] + x[1];
 }
 
+/// sum[k] = lane_sum of x[k], with fewer operations than one after the other.
+template <class T>
+AMEND_INLINE void lane_sums(const Vector<T> (&x)[4], T (&sum)[4]) {
+  if constexpr (kLanes<T> < 4) {
+    for (int k = 0; k < 4; ++k) sum[k] = lane_sum<T>(x[k]);
+  } else {
+    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+    Four a[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      if constexpr (kLanes<T> == 4) {
+        a[k] = x[k];
+      } else if constexpr (kLanes<T> == 8) {
+        a[k] = __builtin_shufflevector(x[k], x[k], 0, 1, 2, 3) + __builtin_shufflevector(x[k], x[k], 4, 5, 6, 7);
+      } else {
+        const auto half = __builtin_shufflevector(x[k], x[k], 0, 1, 2, 3, 4, 5, 6, 7) +
+                          __builtin_shufflevector(x[k], x[k], 8, 9, 10, 11, 12, 13, 14, 15);
+        a[k] = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+      }
+    }
+    const Four first =
+                   __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5) + __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7),
+               second =
+                   __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5) + __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7),
+               all = __builtin_shufflevector(first, second, 0, 1, 4, 5) +
+                     __builtin_shufflevector(first, second, 2, 3, 6, 7);
+    for (int k = 0; k < 4; ++k) sum[k] = all[k];
+  }
+}
+
 /// The first `count` lanes are those of `x`, the others 0.
 template <class T, class Count>
 AMEND_INLINE Vector<T> keep(Vector<T> x, Count count) {
