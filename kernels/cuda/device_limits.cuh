@@ -2,6 +2,8 @@
 
 // What a launch may ask of its device.
 
+#include <type_traits>
+
 #include "kernels/cuda/launch.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -25,5 +27,20 @@ inline DeviceLimits device_limits(Stream stream) {
   return {.multiprocessors = 2, .shared_bytes = static_cast<int>(max_shared_bytes(stream))};
 }
 #endif
+
+/// How many bytes of shared memory a plan of a kernel takes at most: what every device of compute capability 8.0 and
+/// above gives a block, those of 8.6, 8.9 and 12.0 no more, and what the others give.
+enum class Footprint : std::size_t { tight = 99 << 10, roomy = 163 << 10 };
+
+/// What body(footprint), a type, returns for the stream's device, of a kernel whose roomy plan needs `Roomy` bytes:
+/// there is a tight one only where that is too much.
+template <std::size_t Roomy, class Body>
+auto dispatch_footprint(Stream stream, const Body& body) {
+  static_assert(Roomy <= static_cast<std::size_t>(Footprint::roomy));
+  if constexpr (Roomy > static_cast<std::size_t>(Footprint::tight))
+    if (static_cast<std::size_t>(device_limits(stream).shared_bytes) < Roomy)
+      return body(std::integral_constant<Footprint, Footprint::tight>());
+  return body(std::integral_constant<Footprint, Footprint::roomy>());
+}
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -17,32 +17,37 @@ struct EdgeBackward {
   EdgeForward<T, T, D, P> forward;
   const T *grad_edge_out, *grad_aggregate;  // or null
   T *grad_edge, *grad_projection;           // grad_edge or null
-  T* kept;                                  // (thread blocks, sums, threads): what registers have no room for
   T* weight_partial;                        // (thread blocks, 2, D, D): of C and G
   T* modulation_partial;                    // (items, 3 D)
 };
 
-template <class T, int D, Precision P>
+template <class T, int D, Precision P, Footprint F>
 struct EdgeBackwardPass {
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
-  using Matrices = BlockMatrices<T, D, P, kEdgeMatrices>;
+  static constexpr bool kTight = F == Footprint::tight;
+  using Matrices = BlockMatrices<T, D, P, kEdgeMatrices, !kTight>;
   // What does not fit the registers of a thread: column sums in shared memory where there is room, and those of gamma,
   // beta and alpha; the sums of the weights' gradients, and the normalised state while the products around g run, in
-  // memory.
-  static constexpr bool kColumnsInMemory = D >= 64, kColumnsShared = D == 64 && sizeof(typename Product::Stored) == 2,
-                        kWeightsInMemory = D > (Product::kFromTile ? 32 : 64), kNormalInMemory = D > 64;
+  // memory. The tight plan has the matrices in memory, column sums and, of 128 channels, the second tile: products in
+  // tf32 that read matrices there leave few registers.
+  static constexpr bool kColumnsInMemory = D >= 64,
+                        kColumnsShared = !kTight && D == 64 && sizeof(typename Product::Stored) == 2,
+                        kTileInMemory = kTight && D > 64, kCrowded = D > 64 || (kTight && P == Precision::tf32),
+                        kWeightsInMemory = kCrowded || (D == 64 && Product::kFromTile), kNormalInMemory = kCrowded;
   static constexpr int kColumnSums = D;  // of a thread: v and s of two slots
   __device__ static constexpr int column(int which, int half, int c) { return which * D / 2 + half * D / 4 + c; }
   static constexpr int kKeptColumns = kColumnsInMemory && !kColumnsShared ? kColumnSums : 0;
   static constexpr int kKeptWeights = kWeightsInMemory ? Product::kSums : 0;
   static constexpr int kKeptNormal = kNormalInMemory ? D / 2 : 0;
-  static constexpr int kKept = kKeptColumns + 2 * kKeptWeights + kKeptNormal;
-  static constexpr std::size_t kTileBytes = 2 * sizeof(Word) * Product::kTileWords,
+  static constexpr std::size_t kOneTile = sizeof(Word) * Product::kTileWords;
+  static constexpr int kKeptTile = kTileInMemory ? static_cast<int>(kOneTile / (sizeof(T) * kThreads)) : 0;
+  static constexpr int kKept = kKeptColumns + 2 * kKeptWeights + kKeptNormal + kKeptTile;  // (kKept, threads)
+  static constexpr std::size_t kTileBytes = kTileInMemory ? kOneTile : 2 * kOneTile,
                                kColumnBytes = sizeof(T) * RowTile<T, D>::kElements;
 
   struct Shared {
-    alignas(16) unsigned char tiles[kTileBytes > kColumnBytes ? kTileBytes : kColumnBytes];  // two; then column sums
+    alignas(16) unsigned char tiles[kTileBytes > kColumnBytes ? kTileBytes : kColumnBytes];  // then column sums
     T row_sums[2][kEdgeWarps * D];                                                           // gradients of u and t
     T network_sums[3][kEdgeWarps * D];                                                       // of gamma, beta, alpha
     alignas(16) T modulation[3 * D];
@@ -81,9 +86,9 @@ __device__ __forceinline__ void add_network(T* sum, const LanePlace& at, const T
     if (SpreadSum<D>::writes(at.g)) sum[at.channel(SpreadSum<D>::first(at.g) + k)] += value[k];
 }
 
-template <class T, int D, Precision P>
+template <class T, int D, Precision P, Footprint F>
 __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeBackward<T, D, P> a) {
-  using Pass = EdgeBackwardPass<T, D, P>;
+  using Pass = EdgeBackwardPass<T, D, P, F>;
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
   constexpr int kEach = D / 4;
@@ -91,9 +96,11 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   unsigned char* memory = dynamic_shared_memory<unsigned char>();
   const typename Pass::Matrices matrix(in.matrices, memory);
   typename Pass::Shared& shared = *reinterpret_cast<typename Pass::Shared*>(memory + Pass::Matrices::kBytes);
-  Word *tile0 = reinterpret_cast<Word*>(shared.tiles), *tile1 = tile0 + Product::kTileWords;
   const LanePlace at;
-  T* kept = a.kept + std::int64_t{blockIdx.x} * Pass::kKept * kThreads;
+  T* kept = in.kept + std::int64_t{blockIdx.x} * Pass::kKept * kThreads;
+  Word* tile0 = reinterpret_cast<Word*>(shared.tiles);
+  Word* tile1 = Pass::kTileInMemory ? reinterpret_cast<Word*>(kept + (Pass::kKept - Pass::kKeptTile) * kThreads)
+                                    : tile0 + Product::kTileWords;
   KeptSums<T, Pass::kColumnSums, Pass::kColumnsInMemory> column(Pass::kColumnsShared ? shared.columns
                                                                                      : kept);  // of v, s
   KeptSums<T, Product::kSums, Pass::kWeightsInMemory> weight_c(kept + Pass::kKeptColumns * kThreads),

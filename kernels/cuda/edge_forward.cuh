@@ -2,6 +2,7 @@
 
 // The forward kernel of the message layer.
 
+#include "kernels/cuda/device_limits.cuh"
 #include "kernels/cuda/edge_product.cuh"
 #include "kernels/cuda/edge_sums.cuh"
 #include "kernels/math.hpp"
@@ -19,6 +20,7 @@ struct EdgeForward {
   S* edge_out;
   T* aggregate;
   T *row_partial, *column_partial;  // D elements a row or column; 2 D in the backward pass
+  T* kept;                          // (thread blocks, elements of one): what has no room in registers and shared memory
 };
 
 /// Column sums of wide states are kept in shared memory: registers are too few.
@@ -39,17 +41,27 @@ __device__ __forceinline__ void add_channels(T* sums, const T* factor, const Cha
   }
 }
 
-template <class T, int D, Precision P>
+template <class T, int D, Precision P, Footprint F = Footprint::roomy>
 struct EdgeForwardShared {
   using Matrices = BlockMatrices<T, D, P, 2>;
   using Product = EdgeProduct<T, D, P>;
-  alignas(16) T tile[RowTile<T, D>::kElements];  // column sums
+  static constexpr bool kColumnsInMemory = F == Footprint::tight && kColumnsInTile<D>;
+  static constexpr int kKept = kColumnsInMemory ? RowTile<T, D>::kElements : 0;
+
+  alignas(16) T tile[kColumnsInMemory ? 1 : RowTile<T, D>::kElements];  // column sums
   T row_sums[2][kEdgeWarps * D];
   alignas(16) T modulation[3 * D];
   EdgeItem item;  // here, not in registers, and so is its layout
   SlotLayout layout;
   alignas(16) typename Product::Word operands[kColumnsInTile<D> && Product::kFromTile ? Product::kTileWords : 1];
 
+  /// Where column sums lie: here or, where there is no room, in the thread block's part of EdgeForward::kept.
+  __device__ T* column_tile([[maybe_unused]] T* kept) {
+    if constexpr (kColumnsInMemory)
+      return kept + std::int64_t{blockIdx.x} * kKept;
+    else
+      return tile;
+  }
   /// Where products find their operands: beside the column sums of wide states, else in their place.
   __device__ typename Product::Word* operand_tile() {
     if constexpr (kColumnsInTile<D>)
@@ -59,12 +71,17 @@ struct EdgeForwardShared {
   }
 };
 
+/// Shared memory of a thread block.
+template <class T, int D, Precision P, Footprint F = Footprint::roomy>
+inline constexpr std::size_t kForwardBytes = EdgeForwardShared<T, D, P, F>::Matrices::kBytes +
+                                             sizeof(EdgeForwardShared<T, D, P, F>);
+
 /// g of a warp's 16 slots, whose states are at `edge`. `place(half)` says where the lane's slots are: whether there is
 /// an edge (inside), its row of `edge`, its nodes.
-template <class S, class T, int D, Precision P, class Place>
+template <class S, class T, int D, Precision P, Footprint F, class Place>
 __device__ __forceinline__ void form_gates(const LanePlace& at, const Place& place, const S* edge, const T* projection,
-                                           const BlockMatrices<T, D, P, 2>& matrix, EdgeForwardShared<T, D, P>& shared,
-                                           Tile<T, D>& gate) {
+                                           const BlockMatrices<T, D, P, 2>& matrix,
+                                           EdgeForwardShared<T, D, P, F>& shared, Tile<T, D>& gate) {
   using Product = EdgeProduct<T, D, P>;
   Tile<T, D> state = {};
 #pragma unroll
@@ -98,10 +115,10 @@ __device__ __forceinline__ void form_gates(const LanePlace& at, const Place& pla
 }
 
 /// e + alpha G g of the slots to `edge_out`. Exact products find g in the tile.
-template <class S, class T, int D, Precision P, class Place>
+template <class S, class T, int D, Precision P, Footprint F, class Place>
 __device__ __forceinline__ void update_states(const LanePlace& at, const Place& place, const S* edge, S* edge_out,
                                               const BlockMatrices<T, D, P, 2>& matrix,
-                                              EdgeForwardShared<T, D, P>& shared, const Tile<T, D>& gate) {
+                                              EdgeForwardShared<T, D, P, F>& shared, const Tile<T, D>& gate) {
   Tile<T, D> value = {};
   EdgeProduct<T, D, P>::multiply(shared.operand_tile(), at, gate, matrix[kToUpdate], value);
   // e once more, from where it is near: there are too few registers to keep it.
@@ -117,14 +134,14 @@ __device__ __forceinline__ void update_states(const LanePlace& at, const Place& 
 
 /// All of an item, by all threads of the block: states are read from `edge` and written to `edge_out`, of which the
 /// first is edge `first_edge` of the batch; the sums over the item's columns, of g s, and over its rows, of g t, go to
-/// row_place(row) and column_place(col).
+/// row_place(row) and column_place(col), the latter by way of `columns`, a RowTile.
 /// Prefetch: states are in device memory.
-template <bool Prefetch, class S, class T, int D, Precision P, class RowPlace, class ColumnPlace>
+template <bool Prefetch, class S, class T, int D, Precision P, Footprint F, class RowPlace, class ColumnPlace>
 __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const LanePlace& at, const S* edge, S* edge_out,
                                                   std::int64_t first_edge, const T* projection, const T* modulation,
                                                   const BlockMatrices<T, D, P, 2>& matrix,
-                                                  EdgeForwardShared<T, D, P>& shared, const RowPlace& row_place,
-                                                  const ColumnPlace& column_place) {
+                                                  EdgeForwardShared<T, D, P, F>& shared, T* columns,
+                                                  const RowPlace& row_place, const ColumnPlace& column_place) {
   using Product = EdgeProduct<T, D, P>;
   using Rows = RowTile<T, D>;
   const SlotLayout& layout = shared.layout;
@@ -135,7 +152,7 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
   __syncthreads();
   Tile<T, D> column;
   if constexpr (kColumnsInTile<D>)
-    Rows::put(shared.tile, at, Tile<T, D>{});
+    Rows::put(columns, at, Tile<T, D>{});
   else
 #pragma unroll
     for (int i = 0; i < D / 4; ++i) column[0][i] = column[1][i] = T(0);
@@ -165,7 +182,7 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
             read_channels<D>(projection + slot.source * 4 * D + 2 * D, at.q,
                              [&](int c, T s) { row.value[c] += gate[half][c] * s; });
             if constexpr (kColumnsInTile<D>) {
-              T* sums = Rows::row(shared.tile, at.warp * kSlots + at.slot(half));
+              T* sums = Rows::row(columns, at.warp * kSlots + at.slot(half));
               add_channels<D>(sums, projection + slot.target * 4 * D + 3 * D, gate[half], at.q);
             } else {
               read_channels<D>(projection + slot.target * 4 * D + 3 * D, at.q,
@@ -189,18 +206,19 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
                  [&](int row) { return first_row + row < item.rows ? row_place(first_row + row) : SumPlace<T>{}; });
   }
   if constexpr (!kColumnsInTile<D>)
-    put_columns<D>(layout, at, shared.tile, [&](int half, int c) { return column[half][c]; });
-  add_columns<D>(item, layout, shared.tile, column_place);
+    put_columns<D>(layout, at, columns, [&](int half, int c) { return column[half][c]; });
+  add_columns<D>(item, layout, columns, column_place);
 }
 
-template <class S, class T, int D, Precision P>
+template <class S, class T, int D, Precision P, Footprint F>
 // Two thread blocks a multiprocessor leave 128 registers, which is enough for narrow states alone.
 __global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 : 1)
     edge_update_forward_kernel(EdgeForward<S, T, D, P> a) {
-  using Shared = EdgeForwardShared<T, D, P>;
+  using Shared = EdgeForwardShared<T, D, P, F>;
   unsigned char* memory = dynamic_shared_memory<unsigned char>();
   const typename Shared::Matrices matrix(a.matrices, memory);
   Shared& shared = *reinterpret_cast<Shared*>(memory + Shared::Matrices::kBytes);
+  T* columns = shared.column_tile(a.kept);
   const LanePlace at;
   const std::int32_t items = a.plan.item_first[a.table.block_count];
   for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
@@ -211,7 +229,7 @@ __global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 
     const EdgeItem& item = shared.item;
     // A sum is a mean when the item has all of the row, or column.
     edge_item_forward<true, S, T, D, P>(
-        item, at, a.edge, a.edge_out, 0, a.projection, a.modulation, matrix, shared,
+        item, at, a.edge, a.edge_out, 0, a.projection, a.modulation, matrix, shared, columns,
         [&](std::int32_t row) -> SumPlace<T> {
           if (item.row_partial >= 0) return {a.row_partial + (item.row_partial + row) * D, false, T(1)};
           return {a.aggregate + item.target(row) * 2 * D, false, static_cast<T>(item.block.cols)};

@@ -16,9 +16,10 @@ inline constexpr std::int64_t kLastingBlocks = 263;
 template <class T, int D, Precision P>
 using Stored = typename EdgeProduct<T, D, P>::Stored;
 
-/// What both passes start from; row and column partial sums are of `width` elements.
+/// What both passes start from; row and column partial sums are of `width` elements, `kept` is of all thread blocks.
 template <class S, class T, int D, Precision P>
-EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width, WorkspaceLayout& layout) {
+EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width, std::int64_t kept,
+                                         WorkspaceLayout& layout) {
   return {.table = e.table,
           .plan = take_plan(layout, e.table),
           .edge = e.edge.as<S>(),
@@ -28,7 +29,8 @@ EdgeForward<S, T, D, P> common_arguments(const EdgeUpdate& e, std::int64_t width
           .edge_out = e.edge_out.as<S>(),
           .aggregate = e.aggregate.as<T>(),
           .row_partial = layout.take<T>(max_partial_rows(e.table) * width),
-          .column_partial = layout.take<T>(max_partial_columns(e.table) * width)};
+          .column_partial = layout.take<T>(max_partial_columns(e.table) * width),
+          .kept = layout.take<T>(kept)};
 }
 
 template <class S, class T, int D, Precision P>
@@ -37,13 +39,42 @@ void prepare(const EdgeUpdate& e, const EdgeForward<S, T, D, P>& a, Stream strea
   prepare_matrices<T, D, P>(e.weight_c.as<T>(), e.weight_g.as<T>(), a.matrices, stream);
 }
 
+/// The kernel of a pass for a device.
+template <class Arguments>
+struct EdgeKernel {
+  void (*kernel)(Arguments);
+  std::size_t shared_bytes;
+  std::int64_t kept;  // elements of a thread block in EdgeForward::kept
+};
+
+template <class S, class T, int D, Precision P>
+EdgeKernel<EdgeForward<S, T, D, P>> choose_forward(Stream stream) {
+  return dispatch_footprint<kForwardBytes<T, D, P>>(stream, [](auto footprint) -> EdgeKernel<EdgeForward<S, T, D, P>> {
+    constexpr Footprint F = decltype(footprint)::value;
+    static_assert(kForwardBytes<T, D, P, F> <= static_cast<std::size_t>(F));
+    return {edge_update_forward_kernel<S, T, D, P, F>, kForwardBytes<T, D, P, F>, EdgeForwardShared<T, D, P, F>::kKept};
+  });
+}
+
+template <class T, int D, Precision P>
+EdgeKernel<EdgeBackward<T, D, P>> choose_backward(Stream stream) {
+  constexpr std::size_t kRoomy = EdgeBackwardPass<T, D, P, Footprint::roomy>::kSharedBytes;
+  return dispatch_footprint<kRoomy>(stream, [](auto footprint) -> EdgeKernel<EdgeBackward<T, D, P>> {
+    constexpr Footprint F = decltype(footprint)::value;
+    using Pass = EdgeBackwardPass<T, D, P, F>;
+    static_assert(Pass::kSharedBytes <= static_cast<std::size_t>(F));
+    return {edge_update_backward_kernel<T, D, P, F>, Pass::kSharedBytes, std::int64_t{Pass::kKept} * kThreads};
+  });
+}
+
 template <class S, class T, int D, Precision P>
 void edge_forward(const EdgeUpdate& e, Stream stream) {
-  const auto a =
-      in_workspace(stream, [&](WorkspaceLayout& layout) { return common_arguments<S, T, D, P>(e, D, layout); });
+  const auto pass = choose_forward<S, T, D, P>(stream);
+  const std::int64_t items = usual_items(e.table), blocks = pass.kept > 0 ? std::min(kLastingBlocks, items) : items;
+  const auto a = in_workspace(
+      stream, [&](WorkspaceLayout& layout) { return common_arguments<S, T, D, P>(e, D, blocks * pass.kept, layout); });
   prepare(e, a, stream);
-  launch(edge_update_forward_kernel<S, T, D, P>, grid_of(usual_items(e.table)), dim3(kThreads),
-         EdgeForwardShared<T, D, P>::Matrices::kBytes + sizeof(EdgeForwardShared<T, D, P>), stream, a);
+  launch(pass.kernel, grid_of(blocks), dim3(kThreads), pass.shared_bytes, stream, a);
   T* aggregate = a.aggregate;
   add_partials(
       e.table, a.plan, a.row_partial, a.column_partial, D, stream,
@@ -57,22 +88,21 @@ void edge_forward(const EdgeUpdate& e, Stream stream) {
 
 template <class T, int D, Precision P>
 void edge_backward(const EdgeUpdateGradient& g, Stream stream) {
-  using Pass = EdgeBackwardPass<T, D, P>;
+  const auto pass = choose_backward<T, D, P>(stream);
   const EdgeUpdate& e = g.forward;
   const BlockTable& table = e.table;
   const std::int64_t blocks = std::min(kLastingBlocks, usual_items(table));
   const auto a = in_workspace(stream, [&](WorkspaceLayout& layout) -> EdgeBackward<T, D, P> {
-    return {.forward = common_arguments<T, T, D, P>(e, 2 * D, layout),
+    return {.forward = common_arguments<T, T, D, P>(e, 2 * D, blocks * pass.kept, layout),
             .grad_edge_out = elements<T>(g.grad_edge_out),
             .grad_aggregate = elements<T>(g.grad_aggregate),
             .grad_edge = elements<T>(g.grad_edge),
             .grad_projection = g.grad_projection.as<T>(),
-            .kept = layout.take<T>(blocks * Pass::kKept * kThreads),
             .weight_partial = layout.take<T>(blocks * 2 * D * D),
             .modulation_partial = layout.take<T>(max_items(table) * 3 * D)};
   });
   prepare(e, a.forward, stream);
-  launch(edge_update_backward_kernel<T, D, P>, grid_of(blocks), dim3(kThreads), Pass::kSharedBytes, stream, a);
+  launch(pass.kernel, grid_of(blocks), dim3(kThreads), pass.shared_bytes, stream, a);
   T* grad_projection = a.grad_projection;
   const std::int64_t known = a.grad_aggregate ? 2 * D : D;  // without it the gradients of t and s are zero
   add_partials(

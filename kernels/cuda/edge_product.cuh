@@ -259,10 +259,10 @@ void prepare_matrices(const T* weight_c, const T* weight_g, typename EdgeProduct
 }
 
 /// Where a thread block finds the first `Count` matrices: in shared memory, into which it copies them, or in memory.
-template <class T, int D, Precision P, int Count>
+template <class T, int D, Precision P, int Count, bool MayBeShared = true>
 struct BlockMatrices {
   using Stored = typename EdgeProduct<T, D, P>::Stored;
-  static constexpr bool kShared = sizeof(Stored) * Count * D * D <= kMatrixSharedBytes;
+  static constexpr bool kShared = MayBeShared && sizeof(Stored) * Count * D * D <= kMatrixSharedBytes;
   static constexpr std::size_t kBytes = kShared ? sizeof(Stored) * Count * D * D : 0;
 
   const Stored* matrix;

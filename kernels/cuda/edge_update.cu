@@ -16,6 +16,12 @@
 // there, as exact ones always do (8 D bytes a product). The backward pass adds the gradients of gamma, beta and alpha
 // there, 24 D bytes for 16 edges; column sums of 64 channels in float32 and tf32, and of 128, and the weights' of 128
 // (exact: of 64) are in memory, which the L1 cache serves.
+//
+// Where a block has 99 KB of shared memory (compute capability 8.6, 8.9, 12.0), more of it is in memory, in cache as
+// far as there is room; the bits are the same. Of 64 channels the backward pass finds its matrices there, D^2 bytes an
+// edge (bf16: half), tf32 also the weights' sums, D^2 / 8 bytes, and the normalised state, 8 D, bf16 its column sums,
+// 16 D. Of 128 the forward pass keeps column sums there, 8 D bytes an edge, the backward pass in float32 and tf32 one
+// of its two tiles, written twice and read three times, 20 D bytes. Operations are the same.
 #include "kernels/edge_update.hpp"
 
 #include "kernels/cuda/edge_precision.cuh"

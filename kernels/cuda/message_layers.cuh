@@ -37,7 +37,7 @@ inline constexpr int kChipNodes = 16, kChipEach = 8;
 /// Bytes of shared memory behind the edge states: what an item needs, or the rows of kChipNodes nodes.
 template <class T, int D, Precision P>
 std::size_t chip_work_bytes(std::int64_t inputs, std::int64_t hidden) {
-  const std::size_t edges = EdgeForwardShared<T, D, P>::Matrices::kBytes + sizeof(EdgeForwardShared<T, D, P>),
+  const std::size_t edges = kForwardBytes<T, D, P>,
                     nodes = sizeof(T) * kChipNodes * static_cast<std::size_t>(inputs + hidden);
   return edges > nodes ? edges : nodes;
 }
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<
         const EdgeItem item = edge_item(a.table, b, local);
         // The items of a block follow each other: later ones add to the sums of the first.
         edge_item_forward<false, S, T, D, P>(
-            item, at, edges, edges, network.edge_offset, a.projection, layer.modulation, matrix, shared,
+            item, at, edges, edges, network.edge_offset, a.projection, layer.modulation, matrix, shared, shared.tile,
             [&](std::int32_t row) -> SumPlace<T> {
               const bool last = item.first_col + item.cols == item.block.cols;
               return {a.aggregate + item.target(row) * 2 * D, item.first_col > 0,

@@ -182,6 +182,48 @@ TEST_CASE("cuda edge_update without what is optional") {
     compare_twins("edge_update", Pass{batch.table(), batch.table(), 16, DType::float32, given});
 }
 
+/// What `run` gives on a device whose blocks have 163 KB of shared memory it gives on one of 99 KB: the plans differ
+/// from 64 channels on.
+template <class Run>
+void check_footprints(const Run& run) {
+  const auto with = [&](std::size_t bytes) {
+    const emulation::SharedBytes shared(bytes);
+    return run();
+  };
+  const std::vector<Tensor> roomy = with(emulation::SharedBytes::kMost), tight = with(emulation::SharedBytes::kLeast);
+  for (std::size_t i = 0; i < roomy.size(); ++i) {
+    INFO("output " << i);
+    CHECK(same_bits(tight[i], roomy[i]));
+  }
+}
+
+TEST_CASE("cuda edge_update: the same bits with less shared memory") {
+  const std::vector<std::vector<int>> shapes = {{5, 1, 1, 2}, {5, 18, 2}};
+  const auto check = [&](std::int64_t d, kernels::Precision precision, DType dtype = DType::float32) {
+    INFO("width " << d);
+    const RandomBatch batch = random_batch(shapes, Activation::relu, dtype, 7);
+    const Pass pass{batch.table(), batch.table(), d, dtype, {}, precision};
+    check_footprints([&] { return pass(Twin::cuda); });
+  };
+  SECTION("float32")
+  for (std::int64_t d : {16, 32, 64, 128}) check(d, kernels::Precision::float32);
+  SECTION("tf32")
+  for (std::int64_t d : {16, 32, 64, 128}) check(d, kernels::Precision::tf32);
+  SECTION("bf16")
+  for (std::int64_t d : {16, 32, 64, 128}) check(d, kernels::Precision::bf16);
+  SECTION("float64")
+  for (std::int64_t d : {16, 32}) check(d, kernels::Precision::float32, DType::float64);
+}
+
+TEST_CASE("cuda edge_update: the same bits with less shared memory, of several items and of bf16 states") {
+  const RandomBatch batch = random_batch({{130, 2}}, Activation::relu, DType::float32, 8);  // one thread block's items
+  const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::bf16);
+  const DType stored = precision == kernels::Precision::bf16 ? DType::bfloat16 : DType::float32;
+  const Tensor edge = random_tensor({batch.table().edge_count, 128}, stored, 1);
+  const Forward forward{batch, 128, precision};
+  check_footprints([&] { return forward(Twin::cuda, edge, unset(edge.view().shape, stored)); });
+}
+
 TEST_CASE("cuda edge_update of no networks, and widths that have no kernel") {
   const RandomBatch none = make_batch({}, DType::float32);
   const std::vector<Tensor> got = Pass{none.table(), none.table(), 16, DType::float32}(Twin::cuda);

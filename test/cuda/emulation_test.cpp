@@ -256,6 +256,8 @@ TEST_CASE("emulation: what a device would refuse") {
   };
   CHECK_THAT(error(33, 0), Catch::Contains("whole warps"));
   CHECK_THAT(error(2048, 0), Catch::Contains("1024"));
+  CHECK_THAT(error(32, 100 << 10), Catch::Contains("shared memory"));
+  const test::emulation::SharedBytes shared(test::emulation::SharedBytes::kMost);
   CHECK_THAT(error(32, 200 << 10), Catch::Contains("shared memory"));
 }
 

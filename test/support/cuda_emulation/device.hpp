@@ -58,10 +58,10 @@ class ScheduleSeed {
 };
 
 /// Sets the shared memory that kernels are told a block can have, 48 KB otherwise, for the life of the object: with
-/// little of it a small network is too large for a block. A launch may have that of sm_80.
+/// little of it a small network is too large for a block. A launch may take as much, and what every device has anyway.
 class SharedBytes {
  public:
-  static constexpr std::size_t kMost = 163 << 10;
+  static constexpr std::size_t kLeast = 99 << 10, kMost = 163 << 10;  // of compute capability 8.6, 8.9, 12.0; of 8.0
 
   explicit SharedBytes(std::size_t bytes);
   ~SharedBytes();

@@ -99,7 +99,8 @@ struct Launch {
   unsigned arrived = 0;                // at the barrier of the cluster
   std::uint64_t cluster_barriers = 0;  // complete ones
   dim3 first_block;
-  bool chosen = false;  // `current` is whose turn it is
+  std::size_t shared_bytes = 0;  // of a block, beside what the kernel declares
+  bool chosen = false;           // `current` is whose turn it is
   std::uint64_t random = 1;
   ucontext_t scheduler;
   const void* scheduler_stack = nullptr;
@@ -268,6 +269,13 @@ void run_cluster() {
   if (launched.finished != threads) report_deadlock();
 }
 
+/// `declared`: bytes that the kernel declares itself.
+void check_shared(std::size_t declared) {
+  const std::size_t bytes = launched.shared_bytes + declared;
+  check(bytes <= std::max(told_shared_bytes, SharedBytes::kLeast), "emulation", bytes,
+        " bytes of shared memory are too many");
+}
+
 void stop(State state, const Where& where) {
   Thread& thread = launched.threads[launched.current];
   thread.state = state;
@@ -292,7 +300,8 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<vo
         "expected a one-dimensional block and a grid of at most 65535 in y and z");
   check(block.x % kWarp == 0 && block.x > 0 && block.x <= kMaxThreads, "emulation", "expected whole warps and at most ",
         kMaxThreads, " threads in a block, got ", block.x);
-  check(shared_bytes <= SharedBytes::kMost, "emulation", shared_bytes, " bytes of shared memory are too many");
+  launched.shared_bytes = shared_bytes;
+  check_shared(0);
   check(cluster > 0 && cluster <= kMaxCluster && grid.x % cluster == 0, "emulation", "expected clusters of at most ",
         kMaxCluster, " blocks, and whole ones, got ", grid.x, " blocks in clusters of ", cluster);
   largest_cluster = std::max(largest_cluster, cluster);
@@ -360,6 +369,7 @@ void* shared_object(const void* key, std::size_t bytes) {
     used += memory.bytes();
   }
   check(used <= kStaticShared, "emulation", used, " bytes of static shared memory are too many");
+  check_shared(used);
   shared.emplace_back(key, Poisoned(bytes));
   return shared.back().second.data();
 }
