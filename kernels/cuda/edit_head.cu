@@ -16,6 +16,16 @@
 // Sums over an item's columns stay in shared memory; where a block has several items they are partial sums, like those
 // of the weights' gradients, and a second launch adds both in order. Items depend on a block's own shape, the number of
 // partial sums of the weights on the number of edges.
+//
+// Shared memory of a block: up to 110 KB forward and 163 KB backward, or the 99 KB of devices that have no more. There
+// a forward block has fewer warps and, if need be, no copies of the matrices, whose rows it then reads for every tile.
+// Backward sums move to memory first: those of the weights' gradients cost 8 bytes a weight and tile there, those over
+// columns up to 8 H bytes an edge; then the copies go. All that leaves the bits as they are. Where it is not enough,
+// tiles are of 64 or 32 edges instead of 128 or 64: sums of the weights' gradients have other bits then.
+#include <algorithm>
+#include <span>
+
+#include "kernels/cuda/device_limits.cuh"
 #include "kernels/cuda/edit_head_backward.cuh"
 #include "kernels/edit_head_arguments.hpp"
 
@@ -23,12 +33,15 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr std::int64_t kAllShared = 163 << 10;     // bytes of a block on sm_80
 constexpr std::int64_t kResidentBytes = 64 << 10;  // of weights that have a copy in shared memory
 constexpr std::int64_t kForwardBytes = 110 << 10;  // a block of more takes fewer warps: two blocks on a multiprocessor
 constexpr int kForwardThreads = 128, kForwardBlocks = 2048;
 constexpr int kBackwardThreads = 64;
 constexpr std::int64_t kPartEdges = 1024, kMaxParts = 2048;
+
+/// Bytes of shared memory that a block may take: no more than kRoomy on any device.
+constexpr auto kRoomy = static_cast<std::int64_t>(Footprint::roomy);
+std::int64_t shared_room(Stream stream) { return std::min<std::int64_t>(device_limits(stream).shared_bytes, kRoomy); }
 
 /// Where the tiles of the forward pass lie: a row holds the inputs, the first layer (in the inputs' place when it has
 /// one chunk), the outputs.
@@ -107,19 +120,24 @@ __global__ void __launch_bounds__(kForwardThreads, 4)
   }
 }
 
+template <class T>
+void check_room(const Head<T>& net, std::int64_t bytes, std::int64_t room) {
+  check(bytes <= room, "edit_head", "rows of ", net.in, " inputs and ", net.h, " hidden units need ", bytes,
+        " bytes of shared memory, and a thread block has ", room);
+}
+
 template <class T, int N, int E>
 void forward(const EditHead& a, Stream stream) {
   constexpr std::integral_constant<int, N> n;
   const Head<T> net(a, N);
-  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t size = static_cast<std::int64_t>(sizeof(T)), room = shared_room(stream);
   ForwardLayout layout(net, n, true);
-  if (layout.total * size > kResidentBytes) layout = ForwardLayout(net, n, false);
   const std::int64_t warp_bytes = std::int64_t{kWarp} * E * layout.stride * size;
+  if (layout.total * size > std::min(kResidentBytes, room - warp_bytes)) layout = ForwardLayout(net, n, false);
   int warps = kForwardThreads / kWarp;
-  while (warps > 1 && layout.total * size + warps * warp_bytes > kForwardBytes) warps /= 2;
+  while (warps > 1 && layout.total * size + warps * warp_bytes > std::min(kForwardBytes, room)) warps /= 2;
   const std::int64_t bytes = layout.total * size + warps * warp_bytes;
-  check(bytes <= kAllShared, "edit_head", "rows of ", net.in, " inputs and ", net.h, " hidden units need ", bytes,
-        " bytes of shared memory");
+  check_room(net, bytes, room);
   const std::int64_t rounds = ceil_div(net.table.edge_count, std::int64_t{kWarp} * E * warps);
   launch(forward_kernel<T, N, E>, grid_of(rounds < kForwardBlocks ? rounds : kForwardBlocks), dim3(warps * kWarp),
          static_cast<std::size_t>(bytes), stream, net, layout, a.out.as<T>());
@@ -133,6 +151,8 @@ __global__ void __launch_bounds__(kBackwardThreads, 4)
   const auto thread = static_cast<std::int32_t>(threadIdx.x), threads = static_cast<std::int32_t>(blockDim.x);
   T* partial = grad.partial + std::int64_t{blockIdx.x} * parts.total;
   T* sums = layout.sums < 0 ? partial : memory + layout.sums;
+  T* item_column =
+      layout.column < 0 ? grad.item_columns + std::int64_t{blockIdx.x} * layout.column_room : memory + layout.column;
   for (std::int32_t i = thread; i < parts.total; i += threads) sums[i] = T(0);
   __syncthreads();
   const BackwardTile<T, N, E> tile{net, weights, grad, layout, parts, memory, sums};
@@ -153,7 +173,7 @@ __global__ void __launch_bounds__(kBackwardThreads, 4)
       T* home = alone ? grad.grad_projection + block.source_offset * 2 * net.h + net.h
                       : grad.columns + (first_column(block.edge_offset) + item * block.cols) * net.h;
       const std::int64_t home_stride = alone ? 2 * net.h : net.h;
-      T* column = kept ? memory + layout.column : home;
+      T* column = kept ? item_column : home;
       if (kept || !alone)
         for (std::int32_t i = thread; i < block.cols * net.h; i += threads) column[i] = T(0);
       for (std::int64_t at = from; at < to; at += threads * E) {
@@ -232,6 +252,14 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// The first that fits is taken: where a block has kRoomy bytes, and where it has less.
+constexpr BackwardPlan kRoomyPlans[] = {
+    {true, true, kBackwardThreads}, {false, true, kBackwardThreads}, {false, true, kWarp}};
+constexpr BackwardPlan kTightPlans[] = {{true, true, kBackwardThreads},
+                                        {true, false, kBackwardThreads},
+                                        {false, false, kBackwardThreads},
+                                        {false, false, kWarp}};
+
 template <class T, int N, int E>
 void backward(const EditHeadGradient& g, Stream stream) {
   constexpr std::integral_constant<int, N> n;
@@ -239,31 +267,38 @@ void backward(const EditHeadGradient& g, Stream stream) {
   const Head<T> net(a, N);
   if (net.table.edge_count == 0) return;
   const WeightParts parts(net);
-  const std::int64_t size = static_cast<std::int64_t>(sizeof(T)), edges = net.table.edge_count;
+  const std::int64_t size = static_cast<std::int64_t>(sizeof(T)), edges = net.table.edge_count,
+                     room = shared_room(stream);
   const bool edge_gradient = g.grad_edge || g.grad_edge2;
   // The largest networks that a batch could hold decide: tiles must not depend on those that it holds.
-  const auto bytes = [&](bool resident, std::int32_t threads) {
-    return BackwardLayout(net, n, resident, edge_gradient, threads * E, kColumnBytes).total * size;
+  const auto bytes = [&](const BackwardPlan& plan) {
+    return BackwardLayout(net, n, plan, edge_gradient, E, kColumnBytes).total * size;
   };
-  bool resident = HeadLayout(net, n, true, true, edge_gradient).total * size <= kResidentBytes;
-  std::int32_t threads = kBackwardThreads;
-  if (bytes(resident, threads) > kAllShared) resident = false;
-  if (bytes(resident, threads) > kAllShared) threads = kWarp;
-  check(bytes(resident, threads) <= kAllShared, "edit_head", "rows of ", net.in, " inputs and ", net.h,
-        " hidden units need ", bytes(resident, threads), " bytes of shared memory");
-  const BackwardLayout layout(net, n, resident, edge_gradient, threads * E, net.table.max_nodes);
+  const bool small = HeadLayout(net, n, true, true, edge_gradient).total * size <= kResidentBytes;
+  const auto plans = room < kRoomy ? std::span<const BackwardPlan>(kTightPlans) : kRoomyPlans;
+  const auto plan = std::find_if(plans.begin(), plans.end(),
+                                 [&](const BackwardPlan& p) { return (small || !p.resident) && bytes(p) <= room; });
+  if (plan == plans.end()) {
+    if constexpr (N == 32 && E > 1)
+      return backward<T, N, 1>(g, stream);
+    else
+      check_room(net, bytes(plans.back()), room);
+  }
+  const BackwardLayout layout(net, n, *plan, edge_gradient, E, net.table.max_nodes);
   const std::int64_t wanted = ceil_div(edges, kPartEdges), part_count = wanted < kMaxParts ? wanted : kMaxParts;
   // A block has several items only when it has more edges than one.
   const bool several = net.table.max_edges > kItemEdges;
   const std::int64_t columns = several ? first_column(edges) * net.h : 0;
-  T* partial = workspace<T>(stream, part_count * parts.total + columns);
+  const std::int64_t item_columns = layout.column < 0 ? part_count * layout.column_room : 0;
+  T* partial = workspace<T>(stream, part_count * parts.total + columns + item_columns);
   const HeadGradient<T> grad{g.grad_out.as<T>(),
                              elements<T>(g.grad_edge),
                              elements<T>(g.grad_edge2),
                              g.grad_projection.as<T>(),
                              partial,
-                             partial + part_count * parts.total};
-  launch(backward_kernel<T, N, E>, grid_of(part_count), dim3(static_cast<unsigned>(threads)),
+                             partial + part_count * parts.total,
+                             partial + part_count * parts.total + columns};
+  launch(backward_kernel<T, N, E>, grid_of(part_count), dim3(static_cast<unsigned>(plan->threads)),
          static_cast<std::size_t>(layout.total * size), stream, net, grad, layout, parts);
   const WeightTargets<T> targets{g.grad_weight.as<T>(), elements<T>(g.grad_weight2), elements<T>(g.grad_mix),
                                  g.grad_head.as<T>(),   g.grad_head_bias.as<T>(),    g.grad_kind_bias.as<T>()};

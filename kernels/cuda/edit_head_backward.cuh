@@ -8,7 +8,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 inline constexpr std::int64_t kItemEdges = 2048, kItemRows = 16;  // as the chunks of the CPU twin
 inline constexpr std::int64_t kSumBytes = 16 << 10;               // of the weights' gradients in shared memory
-inline constexpr std::int64_t kColumnBytes = 24 << 10;            // of sums over columns there
+inline constexpr std::int64_t kColumnBytes = 24 << 10;            // of sums over columns of an item
 
 /// Runs of whole target rows of a block that are an item each.
 struct BlockItems {
@@ -48,30 +48,40 @@ struct HeadGradient {
   const T* grad_out;
   T *grad_edge, *grad_edge2, *grad_projection;
   T *partial, *columns;  // (parts, total), (first_column(edges), units)
+  T* item_columns;       // (parts, column_room): where they have no room in shared memory
+};
+
+/// What lies in shared memory beside the tiles of the backward pass, and the threads of a block.
+struct BackwardPlan {
+  bool resident;  // copies of all matrices
+  bool sums;      // those of the weights' gradients and over columns, as far as they are small
+  std::int32_t threads;
 };
 
 /// Where the tiles of the backward pass lie. `layer` and `deep` hold a hidden layer or its gradient.
 struct BackwardLayout : HeadLayout {
   std::int32_t in_stride, layer_stride, out_stride;
-  std::int32_t tile, layer, deep, grad_out, column, column_room, sums;  // sums: -1, in memory
+  std::int32_t tile, layer, deep, grad_out, column, column_room, sums;  // column, sums: -1, in memory
 
+  /// Of tiles of `each` edges a thread.
   template <class T, int N>
-  BackwardLayout(const Head<T>& net, std::integral_constant<int, N> n, bool keep_resident, bool edge_gradient,
-                 std::int32_t edges, std::int64_t nodes)
-      : HeadLayout(net, n, keep_resident, true, edge_gradient) {
+  BackwardLayout(const Head<T>& net, std::integral_constant<int, N> n, const BackwardPlan& plan, bool edge_gradient,
+                 std::int32_t each, std::int64_t nodes)
+      : HeadLayout(net, n, plan.resident, true, edge_gradient) {
     constexpr std::int64_t kSize = sizeof(T);
+    const std::int64_t edges = std::int64_t{plan.threads} * each;
     in_stride = row_stride(net.in + 1);
     layer_stride = row_stride(net.hidden);
     out_stride = row_stride(net.outputs);
-    tile = take(std::int64_t{edges} * in_stride);
-    deep = take(std::int64_t{edges} * layer_stride);
-    layer = net.mix ? take(std::int64_t{edges} * layer_stride) : deep;
-    grad_out = take(std::int64_t{edges} * out_stride);
+    tile = take(edges * in_stride);
+    deep = take(edges * layer_stride);
+    layer = net.mix ? take(edges * layer_stride) : deep;
+    grad_out = take(edges * out_stride);
     const std::int64_t sum_count = WeightParts(net).total;
-    sums = sum_count * kSize <= kSumBytes ? take(sum_count) : -1;
+    sums = plan.sums && sum_count * kSize <= kSumBytes ? take(sum_count) : -1;
     column_room =
         static_cast<std::int32_t>(nodes * net.h * kSize < kColumnBytes ? nodes * net.h : kColumnBytes / kSize);
-    column = take(column_room);
+    column = plan.sums ? take(column_room) : -1;
   }
 };
 

@@ -106,8 +106,37 @@ TEST_CASE("cuda edit_head of more hidden units than a thread has in registers") 
 }
 
 TEST_CASE("cuda edit_head of weights that do not fit into shared memory", "[slow]") {
-  check_head({{3, 2}}, {128, 13, 128, 5, true, true}, DType::float32, {});
-  check_head({{3, 2}}, {128, 13, 128, 5, false, true}, DType::float64, {});
+  const emulation::SharedBytes shared(GENERATE(emulation::SharedBytes::kLeast, emulation::SharedBytes::kMost));
+  check_head({{3, 2}}, {128, 17, 128, 5, true, true}, DType::float32, {});  // the widest refinement
+  check_head({{3, 2}}, {128, 0, 256, 2, false, true}, DType::float32, {});
+  check_head({{3, 2}}, {64, 13, 64, 5, false, true}, DType::float64, {});
+}
+
+TEST_CASE("cuda edit_head with less shared memory") {
+  // A block of two items and blocks of one: sums over the columns of both kinds move to memory.
+  const RandomBatch batch = random_batch({{5, 47, 45, 2}, {5, 1, 1, 2}}, Activation::relu, DType::float32, 1);
+  const auto with = [&](const HeadCase& c, std::size_t bytes) {
+    const emulation::SharedBytes shared(bytes);
+    return run(Twin::cuda, batch.table(), batch.table(), c, DType::float32);
+  };
+  const auto check = [&](const HeadCase& c, std::size_t bytes) {
+    INFO(c.d << " inputs, " << c.hidden << " hidden units, " << bytes << " bytes");
+    const std::vector<Tensor> roomy = with(c, emulation::SharedBytes::kMost), tight = with(c, bytes);
+    for (std::size_t i = 0; i < roomy.size(); ++i) {
+      INFO("output " << i);
+      CHECK(same_bits(tight[i], roomy[i]));
+    }
+  };
+  check({32, 13, 32, 5, true, true}, emulation::SharedBytes::kLeast);  // sums in memory
+  check({64, 9, 16, 3, true, true}, 64 << 10);                         // and matrices
+}
+
+TEST_CASE("cuda edit_head of more than a thread block has room for") {
+  const RandomBatch batch = random_batch({{3, 2}}, Activation::relu, DType::float32, 1);
+  const HeadCase c{128, 13, 512, 5, true, false};
+  if (!twin_device().is_cuda())
+    CHECK_THROWS_WITH(run(Twin::cuda, batch.table(), batch.table(), c, DType::float32),
+                      Catch::Contains("rows of 141 inputs and 512 hidden units need"));
 }
 
 TEST_CASE("cuda edit_head of more columns than fit into shared memory") {
