@@ -108,7 +108,7 @@ TEST_CASE("cuda edit_head of more hidden units than a thread has in registers") 
 TEST_CASE("cuda edit_head of weights that do not fit into shared memory", "[slow]") {
   const emulation::SharedBytes shared(GENERATE(emulation::SharedBytes::kLeast, emulation::SharedBytes::kMost));
   check_head({{3, 2}}, {128, 17, 128, 5, true, true}, DType::float32, {});  // the widest refinement
-  check_head({{3, 2}}, {128, 0, 256, 2, false, true}, DType::float32, {});
+  check_head({{3, 2}}, {128, 0, 416, 2, false, true}, DType::float32, {});
   check_head({{3, 2}}, {64, 13, 64, 5, false, true}, DType::float64, {});
 }
 
