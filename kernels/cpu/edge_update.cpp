@@ -35,7 +35,7 @@ Prepared<T> prepare(const EdgeUpdate& a) {
   const T share = T(1) / static_cast<T>(d);
   const T* projection = a.projection.as<T>();
   T* planes = scratch<T>(8, 4 * nodes * d);
-  const std::int64_t each = shared_rows(nodes, 512);
+  const std::int64_t each = shared_rows(nodes, 512, 16 * d);
   parallel_for((nodes + each - 1) / each, [&](std::int64_t tile) {
     const std::int64_t end = std::min(nodes, (tile + 1) * each);
     for (std::int64_t n = tile * each; n < end; ++n)

@@ -30,7 +30,7 @@ void forward(const Linear& a) {
   const T* weight = a.weight.as<T>();
   const T* bias = a.bias ? a.bias.as<T>() : nullptr;
   T* y = a.y.as<T>();
-  const auto& tiles = row_tiles(a.segments, shared_rows(a.x.extent(0), kForwardRows));
+  const auto& tiles = row_tiles(a.segments, shared_rows(a.x.extent(0), kForwardRows, 2 * in * out));
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
     T* y_tile = y + tile.first * out;

@@ -59,7 +59,8 @@ template <class T>
 void forward(const NodeUpdate& a) {
   const Mlp<T> mlp(a);
   T* out = a.node_out.as<T>();
-  const auto& tiles = row_tiles(a.table.network_nodes, shared_rows(a.table.node_count, kRows));
+  const auto& tiles =
+      row_tiles(a.table.network_nodes, shared_rows(a.table.node_count, kRows, 2 * mlp.f * (mlp.in + mlp.h)));
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile& tile = tiles[static_cast<std::size_t>(t)];
     T* product = scratch<T>(4, kRows * mlp.h);

@@ -8,7 +8,7 @@ namespace amend::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 1 << 11;
+constexpr std::int64_t kChunk = 1 << 13;
 
 template <class Body>
 void for_elements(std::int64_t count, const Body& body) {

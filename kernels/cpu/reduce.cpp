@@ -44,12 +44,9 @@ void add(const SegmentAdd& a) {
   const T* x = a.x.as<T>();
   const T* term = a.term.as<T>();
   T* y = a.y.as<T>();
-  const auto& tiles = row_tiles(a.segments, shared_rows(a.x.extent(0), 512));
-  parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
-    const RowTile& tile = tiles[static_cast<std::size_t>(t)];
-    const T* own = term + tile.segment * width;
-    for (std::int64_t row = tile.first; row < tile.first + tile.count; ++row)
-      for (std::int64_t i = 0; i < width; ++i) y[row * width + i] = x[row * width + i] + own[i];
+  parallel_for(a.segments.count, [&](std::int64_t s) {
+    for (std::int64_t row = a.segments.offset[s]; row < a.segments.offset[s + 1]; ++row)
+      for (std::int64_t i = 0; i < width; ++i) y[row * width + i] = x[row * width + i] + term[s * width + i];
   });
 }
 
