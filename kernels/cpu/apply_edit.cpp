@@ -39,24 +39,27 @@ void forward(const ApplyEdit& a) {
   for (std::int32_t n = 0; n < a.table.network_count; ++n)
     std::fill_n(edited_bias + a.table.network[n].node_offset, a.table.network[n].inputs, T(0));
   const ChunkList& list = block_chunks(a.table);
-  parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
-    const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
-    const Block& block = a.table.block[chunk.block];
-    const T scale = e.scale[chunk.block];
-    const T *source_gate = e.node_gate + block.source_offset, *mean = e.mean + block.source_offset;
-    for (std::int64_t i = chunk.first_row; i < chunk.first_row + chunk.row_count; ++i) {
-      const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
-      const T target_gate = e.node_gate[target];
-      const T *weight = e.weight + row, *base = e.base + row, *gate = e.gate + row, *residual = e.residual + row;
-      T* edited = edited_weight + row;
-      for (std::int64_t j = 0; j < block.cols; ++j) {
-        const T moved = base[j] + scale * residual[j];
-        edited[j] = source_gate[j] * target_gate * gate[j] * (weight[j] == T(0) ? T(0) : moved);
-      }
-      const T fold = lane_sum<T>(block.cols, [&](std::int64_t j) { return (weight[j] - edited[j]) * mean[j]; });
-      edited_bias[target] = target_gate * (e.bias[target] + fold + scale * e.bias_residual[target]);
-    }
-  });
+  parallel_for(
+      static_cast<std::int64_t>(list.chunk.size()),
+      [&](std::int64_t c) {
+        const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
+        const Block& block = a.table.block[chunk.block];
+        const T scale = e.scale[chunk.block];
+        const T *source_gate = e.node_gate + block.source_offset, *mean = e.mean + block.source_offset;
+        for (std::int64_t i = chunk.first_row; i < chunk.first_row + chunk.row_count; ++i) {
+          const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
+          const T target_gate = e.node_gate[target];
+          const T *weight = e.weight + row, *base = e.base + row, *gate = e.gate + row, *residual = e.residual + row;
+          T* edited = edited_weight + row;
+          for (std::int64_t j = 0; j < block.cols; ++j) {
+            const T moved = base[j] + scale * residual[j];
+            edited[j] = source_gate[j] * target_gate * gate[j] * (weight[j] == T(0) ? T(0) : moved);
+          }
+          const T fold = lane_sum<T>(block.cols, [&](std::int64_t j) { return (weight[j] - edited[j]) * mean[j]; });
+          edited_bias[target] = target_gate * (e.bias[target] + fold + scale * e.bias_residual[target]);
+        }
+      },
+      a.table.edge_count >= kWorthwhileEdges);
 }
 
 template <class T>

@@ -15,6 +15,9 @@ inline constexpr std::int64_t kTileEdges = 256;
 inline constexpr std::int64_t kChunkEdges = 2048;
 inline constexpr std::int64_t kChunkMinRows = 16;  // keeps the partials small beside the edges they sum
 
+/// Edges from which a few operations an edge are worth sharing among threads.
+inline constexpr std::int64_t kWorthwhileEdges = 8192;
+
 struct BlockChunk {
   std::int32_t block;
   std::int32_t first_row, row_count;

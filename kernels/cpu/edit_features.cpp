@@ -212,8 +212,10 @@ void refine_features(const RefineFeatures& args, Stream) {
     using T = decltype(zero);
     parallel_for(args.table.block_count, [&](std::int64_t b) { describe_refined_block<T>(args, b); });
     const ChunkList& list = block_chunks(args.table);
-    parallel_for(static_cast<std::int64_t>(list.chunk.size()),
-                 [&](std::int64_t c) { steps_of_chunk<T>(args, list.chunk[static_cast<std::size_t>(c)]); });
+    parallel_for(
+        static_cast<std::int64_t>(list.chunk.size()),
+        [&](std::int64_t c) { steps_of_chunk<T>(args, list.chunk[static_cast<std::size_t>(c)]); },
+        args.table.edge_count >= kWorthwhileEdges);
     parallel_for(args.table.network_count, [&](std::int64_t n) { refine_nodes_of_network<T>(args, n); });
   });
 }

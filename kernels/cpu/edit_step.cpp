@@ -8,21 +8,21 @@ namespace amend::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 1024;
+constexpr std::int64_t kChunk = 1 << 13, kTile = 1 << 10;
 
 template <class T>
 const T* optional(const TensorView& view) {
   return view ? view.as<T>() : nullptr;
 }
 
-/// The sums of elements begin .. end - 1, at most kChunk. kSteps is their number where the compiler is to know it, so
+/// The sums of elements begin .. end - 1, at most kTile. kSteps is their number where the compiler is to know it, so
 /// that the loops are of vectors, else -1.
 template <int kSteps, class T>
-void forward_chunk(const EditStep& a, std::int64_t begin, std::int64_t end) {
+void forward_tile(const EditStep& a, std::int64_t begin, std::int64_t end) {
   const std::int64_t steps = kSteps >= 0 ? kSteps : a.out.extent(1) - 2, outputs = steps + 2, count = end - begin;
   const T *out = a.out.as<T>() + begin * outputs, *step = steps > 0 ? a.step.as<T>() + begin * steps : nullptr;
   const T logit_scale = static_cast<T>(a.logit_scale), residual_scale = static_cast<T>(a.residual_scale);
-  T logit[kChunk], residual[kChunk];
+  T logit[kTile], residual[kTile];
   for (std::int64_t i = 0; i < count; ++i) {
     logit[i] = logit_scale * out[i * outputs];
     T sum = residual_scale * out[i * outputs + 1];
@@ -44,14 +44,17 @@ void forward_chunk(const EditStep& a, std::int64_t begin, std::int64_t end) {
 template <class T>
 void forward(const EditStep& a) {
   const std::int64_t n = a.out.extent(0);
-  parallel_for((n + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
-    const std::int64_t begin = chunk * kChunk, end = std::min(n, begin + kChunk);
+  const auto tile = [&](std::int64_t begin, std::int64_t end) {
     switch (a.out.extent(1)) {
-      case 2: return forward_chunk<0, T>(a, begin, end);
-      case 3: return forward_chunk<1, T>(a, begin, end);
-      case 4: return forward_chunk<2, T>(a, begin, end);
-      default: return forward_chunk<-1, T>(a, begin, end);
+      case 2: return forward_tile<0, T>(a, begin, end);
+      case 3: return forward_tile<1, T>(a, begin, end);
+      case 4: return forward_tile<2, T>(a, begin, end);
+      default: return forward_tile<-1, T>(a, begin, end);
     }
+  };
+  parallel_for((n + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+    const std::int64_t end = std::min(n, (chunk + 1) * kChunk);
+    for (std::int64_t begin = chunk * kChunk; begin < end; begin += kTile) tile(begin, std::min(end, begin + kTile));
   });
 }
 

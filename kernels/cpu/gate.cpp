@@ -31,7 +31,7 @@ void with_kind(const Gate& a, const Body& body) {
 
 template <class T>
 void forward(const Gate& a) {
-  constexpr std::int64_t kTile = 256, kRows = 8 * kTile;
+  constexpr std::int64_t kTile = 256, kRows = 32 * kTile;
   const T* logit = a.logit.as<T>();
   const T* noise = a.training ? elements<T>(a.noise) : nullptr;
   T* gate = a.gate.as<T>();

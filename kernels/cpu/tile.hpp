@@ -57,7 +57,7 @@ inline const std::vector<RowTile>& row_tiles(const Segments& segments, std::int6
 /// Rows of a tile: `most`, or fewer where a batch is so small that threads would go without, though no fewer than are
 /// worth waking a thread for when a row takes `operations`. For work of which a row has the same bits in any tile.
 inline std::int64_t shared_rows(std::int64_t total, std::int64_t most, std::int64_t operations) {
-  constexpr std::int64_t kWorthwhile = 200'000, kStep = 8;
+  constexpr std::int64_t kWorthwhile = 500'000, kStep = 8;
   const std::int64_t workers = worker_count(), share = (total + workers - 1) / workers,
                      rows = std::max(share, kWorthwhile / std::max<std::int64_t>(operations, 1));
   return std::clamp((rows + kStep - 1) / kStep * kStep, kStep, most);

@@ -42,6 +42,7 @@ struct EdgeBackwardPass {
   static constexpr int kKeptNormal = kNormalInMemory ? D / 2 : 0;
   static constexpr std::size_t kOneTile = sizeof(Word) * Product::kTileWords;
   static constexpr int kKeptTile = kTileInMemory ? static_cast<int>(kOneTile / (sizeof(T) * kThreads)) : 0;
+  static_assert(!kTileInMemory || kOneTile % (sizeof(T) * kThreads) == 0);
   static constexpr int kKept = kKeptColumns + 2 * kKeptWeights + kKeptNormal + kKeptTile;  // (kKept, threads)
   static constexpr std::size_t kTileBytes = kTileInMemory ? kOneTile : 2 * kOneTile,
                                kColumnBytes = sizeof(T) * RowTile<T, D>::kElements;
