@@ -31,6 +31,8 @@ struct BatchProbe {
   }
 };
 
+static_assert(sizeof(BatchProbe) == 13 * sizeof(TensorView), "`tensors` must name every member");
+
 struct ProbeOptions {
   const RowBatch* rows = nullptr;
   TensorView feature_offset;   // (features + 1) int32: asks for both saliencies, or for feature_value

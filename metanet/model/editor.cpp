@@ -390,7 +390,7 @@ void Editor::run(Tape& tape, const EditorInputs& inputs, std::vector<EditorPass>
   passes.clear();
   embed(context);
   exchange_messages(context);
-  // On a device tensors stay where they are: a graph that repeats the edit knows their places.
+  // On a device all passes stay: `compact` moves host memory.
   const bool keeps_last = !tape.recording() && !tape.arena().device().is_cuda();
   const Arena::Mark mark = tape.arena().mark();
   for (int pass = 0; pass < shape_.passes; ++pass) {

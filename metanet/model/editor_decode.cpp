@@ -84,6 +84,7 @@ EditorPass Editor::build(Context& c) const {
 
 /// Frees what was allocated after the mark but for what a later pass or the caller reads of `pass`.
 void Editor::keep(Context& c, EditorPass& pass, const Arena::Mark& mark) const {
+  static_assert(sizeof(EditorPass) == 9 * sizeof(Variable) + sizeof(TensorView), "every member must be kept");
   std::array variables{&c.state.edge.logit,    &c.state.edge.residual, &c.state.node.logit,
                        &c.state.node.residual, &c.state.feature.logit, &c.state.feature.residual,
                        &c.edited.weight,       &c.edited.bias,         &c.pooled,
