@@ -12,7 +12,9 @@ namespace amend::bench {
 Workload workload(const std::string& name) {
   if (name == "a") return {.name = "a", .edge_width = 64, .node_width = 64, .messages = 4, .passes = 1};
   if (name == "b") return {.name = "b"};
-  fail_input("workload", "expected `a` or `b`, got `", name, "`");
+  if (name == "c") return {.name = "c", .widths = {108, 32, 16, 2}, .messages = 3, .passes = 1};
+  if (name == "d") return {.name = "d", .widths = {108, 32, 16, 2}, .messages = 3};
+  fail_input("workload", "expected `a`, `b`, `c` or `d`, got `", name, "`");
 }
 
 Dataset tabular_dataset(int inputs, int classes, std::int64_t rows) {

@@ -26,8 +26,9 @@ struct Workload {
   std::int64_t probe_rows = 512;
 };
 
-/// `a`: messages, D = H = 64, K = 4, T = 1. `b`: the recommended editor, D = H = 32, K = 1, T = 3. Throws InputError
-/// for another name.
+/// `a`: messages, D = H = 64, K = 4, T = 1. `b`: the recommended editor, D = H = 32, K = 1, T = 3. `c`, `d`: the
+/// editor with more messages, D = H = 32, K = 3, on networks 108-32-16-2, with T = 1 and T = 3. Throws InputError for
+/// another name.
 Workload workload(const std::string& name);
 
 /// Rows that look like those of an encoded table - five standardised columns, the others one-hot in nine groups where

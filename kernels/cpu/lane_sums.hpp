@@ -15,9 +15,9 @@ T lane_sum(std::int64_t count, const Term& term) {
   for (; i + kLanes <= count; i += kLanes)
     for (std::int64_t k = 0; k < kLanes; ++k) lane[k] += term(i + k);
   for (std::int64_t k = 0; i < count; ++i, ++k) lane[k] += term(i);
-  T sum = T(0);
-  for (T value : lane) sum += value;
-  return sum;
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
+    for (std::int64_t k = 0; k < half; ++k) lane[k] += lane[k + half];
+  return lane[0];
 }
 
 /// The sum of x.

@@ -176,9 +176,9 @@ AMEND_INLINE void transpose(std::int64_t rows, std::int64_t columns, const T* fr
 AMEND_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
 AMEND_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
 
-AMEND_INLINE Vector<float> exponential(Vector<float> x) {
+AMEND_INLINE Vector<float> exponential(Vector<float> x, float highest = 88.0f) {
   typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
-  return exponential_lanes<Vector<float>, Bits>(x);
+  return exponential_lanes<Vector<float>, Bits>(x, highest);
 }
 AMEND_INLINE Vector<double> exponential(Vector<double> x) {
   for (std::int64_t i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
@@ -186,10 +186,8 @@ AMEND_INLINE Vector<double> exponential(Vector<double> x) {
 }
 
 /// 1 / (1 + e^-x) of every lane, as kernels/math.hpp's.
-template <class V>
-AMEND_INLINE V sigmoid_lanes(V x) {
-  return 1 / (1 + exponential(-x));
-}
+AMEND_INLINE Vector<float> sigmoid_lanes(Vector<float> x) { return 1 / (1 + exponential(-x, kSigmoidRange)); }
+AMEND_INLINE Vector<double> sigmoid_lanes(Vector<double> x) { return 1 / (1 + exponential(-x)); }
 
 template <class V>
 AMEND_INLINE V positive_part(V x) {
