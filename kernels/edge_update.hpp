@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+
+#include "engine/host_device.hpp"
 #include "kernels/block_table.hpp"
 #include "kernels/precision.hpp"
 
@@ -24,6 +27,13 @@ struct EdgeUpdate {
   Precision precision = Precision::float32;  // of the products with C and G and of their gradients
 };
 AMEND_DECLARE_KERNEL(edge_update_forward, EdgeUpdate)
+
+/// alpha in a backward pass that divides by it again: not closer to 0 than 2^-60, which as a factor is as good as 0.
+template <class T>
+AMEND_HOST_DEVICE inline T divisible_step(T alpha) {
+  constexpr T kLeast = T(1) / T(std::uint64_t{1} << 60);
+  return alpha > -kLeast && alpha < kLeast ? (alpha < T(0) ? -kLeast : kLeast) : alpha;
+}
 
 /// Recomputes z and g; adds to the gradients of the five inputs.
 struct EdgeUpdateGradient {

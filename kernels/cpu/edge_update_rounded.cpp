@@ -154,6 +154,7 @@ void backward(const EdgeUpdateGradient& g) {
   const T* grad_out = g.grad_edge_out ? g.grad_edge_out.as<T>() : nullptr;
   const T* grad_aggregate = g.grad_aggregate ? g.grad_aggregate.as<T>() : nullptr;
   T* grad_edge = g.grad_edge ? g.grad_edge.as<T>() : nullptr;
+  const T* weight_g = a.weight_g.as<T>();
   T* grad_projection = g.grad_projection.as<T>();
   T* columns = scratch<T>(0, list.columns * 2 * d);  // gradients of v and s
   T* weights = scratch<T>(1, chunks * 2 * dd);       // of C and G
@@ -164,7 +165,6 @@ void backward(const EdgeUpdateGradient& g) {
     T* normal = scratch<T>(2, kTileEdges * d);
     T* inverse = scratch<T>(3, kTileEdges);
     T* gate = scratch<T>(4, kTileEdges * d);
-    T* product = scratch<T>(5, kTileEdges * d);
     T* scaled = scratch<T>(7, kTileEdges * d);
     T* grad_gate = scratch<T>(8, kTileEdges * d);
     T* zeros = scratch<T>(9, d);
@@ -189,15 +189,11 @@ void backward(const EdgeUpdateGradient& g) {
       layer.gate(block, begin, count, layer.edge + first * d, normal, inverse, gate);
       if (grad_out) {
         const T* out = grad_out + first * d;
-        const T* g_operand = operand(layer.precision, gate, count * d, kRoundedA);
-        gemm(Trans::no, Trans::yes, count, d, d, T(1), g_operand, d, layer.weight_g, d, T(0), product, d);
         for (std::int64_t k = 0; k < count; ++k)
-          for (std::int64_t i = 0; i < d; ++i) {
-            grad_alpha[i] += out[k * d + i] * product[k * d + i];
-            scaled[k * d + i] = alpha[i] * out[k * d + i];
-          }
+          for (std::int64_t i = 0; i < d; ++i) scaled[k * d + i] = divisible_step(alpha[i]) * out[k * d + i];
         const T* scaled_operand = operand(layer.precision, scaled, count * d, kRoundedB);
-        gemm(Trans::yes, Trans::no, d, d, count, T(1), scaled_operand, d, g_operand, d, T(1), partial_g, d);
+        gemm(Trans::yes, Trans::no, d, d, count, T(1), scaled_operand, d,
+             operand(layer.precision, gate, count * d, kRoundedA), d, T(1), partial_g, d);
         gemm(Trans::no, Trans::no, count, d, d, T(1), scaled_operand, d, layer.weight_g, d, T(0), grad_gate, d);
       } else {
         std::fill_n(grad_gate, count * d, T(0));
@@ -247,6 +243,11 @@ void backward(const EdgeUpdateGradient& g) {
           for (std::int64_t k = 0; k < count * d; ++k) ge[k] += grad_out[first * d + k];
         gemm(Trans::no, Trans::no, count, d, d, T(1), grad_operand, d, layer.weight_c, d, T(1), ge, d);
       }
+    }
+    // As grad_alpha_i = sum_k out_ki (G g_k)_i = sum_j G_ij P_ij / alpha_i, the product G g is not needed again.
+    for (std::int64_t i = 0; i < d; ++i) {
+      for (std::int64_t j = 0; j < d; ++j) grad_alpha[i] += weight_g[i * d + j] * partial_g[i * d + j];
+      grad_alpha[i] /= divisible_step(alpha[i]);
     }
   });
   const auto one = [](const Block&) { return T(1); };

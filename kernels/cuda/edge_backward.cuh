@@ -2,13 +2,16 @@
 
 // The backward kernel of the message layer. With out = grad e' and the gradients of f and r:
 //
-//   grad g  = (alpha out) G + grad f_i s_j / cols + grad r_j t_i / rows          grad alpha = sum out (G g)
+//   grad g  = (alpha out) G + grad f_i s_j / cols + grad r_j t_i / rows
 //   pre     = grad g silu'(gamma x + beta)         grad gamma = sum pre x        grad beta  = sum pre
 //   grad z  = layer norm's gradient of pre gamma   grad u, v  = sums of grad z   grad e    += out + grad z C
 //   grad s  = sum grad f_i g / cols                grad t     = sum grad r_j g / rows
-//   grad C += sum grad z e^T                       grad G    += sum (alpha out) g^T
+//   grad C += sum grad z e^T                       grad G    += P, with P = sum (alpha out) g^T of one network's edges
+//
+// As grad alpha_i = sum out_i (G g)_i = sum_j G_ij P_ij / alpha_i, the product G g is not needed again.
 
 #include "kernels/cuda/edge_forward.cuh"
+#include "kernels/edge_update.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -16,6 +19,7 @@ template <class T, int D, Precision P>
 struct EdgeBackward {
   EdgeForward<T, T, D, P> forward;
   const T *grad_edge_out, *grad_aggregate;  // or null
+  const T* weight_g;                        // (D, D)
   T *grad_edge, *grad_projection;           // grad_edge or null
   T* weight_partial;                        // (thread blocks, 2, D, D): of C and G
   T* modulation_partial;                    // (items, 3 D)
@@ -26,7 +30,7 @@ struct EdgeBackwardPass {
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
   static constexpr bool kTight = F == Footprint::tight;
-  using Matrices = BlockMatrices<T, D, P, kEdgeMatrices, !kTight>;
+  using Matrices = BlockMatrices<T, D, P, kToState, kEdgeMatrices - kToState, !kTight>;
   // What does not fit the registers of a thread: column sums in shared memory where there is room, and those of gamma,
   // beta and alpha; the sums of the weights' gradients, and the normalised state while the products around g run, in
   // memory. The tight plan has the matrices in memory, column sums and, of 128 channels, the second tile: products in
@@ -35,7 +39,8 @@ struct EdgeBackwardPass {
                         kColumnsShared = !kTight && D == 64 && sizeof(typename Product::Stored) == 2,
                         kTileInMemory = kTight && D > 64, kCrowded = D > 64 || (kTight && P == Precision::tf32),
                         kWeightsInMemory = kCrowded || (D == 64 && Product::kFromTile), kNormalInMemory = kCrowded;
-  static constexpr int kColumnSums = D;  // of a thread: v and s of two slots
+  static constexpr int kSumsAtOnce = kWeightsInMemory ? 1 : Product::kSums;  // those in registers have fixed places
+  static constexpr int kColumnSums = D;                                      // of a thread: v and s of two slots
   __device__ static constexpr int column(int which, int half, int c) { return which * D / 2 + half * D / 4 + c; }
   static constexpr int kKeptColumns = kColumnsInMemory && !kColumnsShared ? kColumnSums : 0;
   static constexpr int kKeptWeights = kWeightsInMemory ? Product::kSums : 0;
@@ -59,6 +64,15 @@ struct EdgeBackwardPass {
   };
   static constexpr std::size_t kSharedBytes = Matrices::kBytes + sizeof(Shared);
 };
+
+/// x, of which the compiler knows nothing: what follows from it is formed where it is needed, not kept in registers
+/// across a loop.
+__device__ __forceinline__ int not_known(int x) {
+#ifdef __CUDACC__
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
 
 /// sums += the outer products of two tiles; many sums are done in several passes over the tiles.
 template <class Product, class T, class Sums, class Word>
@@ -108,8 +122,18 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
       weight_g(kept + (Pass::kKeptColumns + Pass::kKeptWeights) * kThreads);
   KeptSums<T, D / 2, Pass::kNormalInMemory> kept_normal(kept +
                                                         (Pass::kKeptColumns + 2 * Pass::kKeptWeights) * kThreads);
-#pragma unroll
-  for (int i = 0; i < Product::kSums; ++i) weight_c[i] = weight_g[i] = T(0);
+#pragma unroll(Pass::kSumsAtOnce)
+  for (int i = 0; i < Product::kSums; ++i) weight_c[i] = T(0);
+  // Calls body(i, to) for the sums of a thread in the gradient of C (which = 0) or G (1), `to` being the thread block's
+  // partial sum in memory.
+  const auto for_sums = [&](int thread, int which, const auto& body) {
+    T* partial = a.weight_partial + (std::int64_t{blockIdx.x} * 2 + which) * D * D;
+#pragma unroll(Pass::kSumsAtOnce)
+    for (int i = 0; i < Product::kSums; ++i) {
+      int row, col;
+      if (Product::place_of_sum(thread, i, &row, &col)) body(i, partial[row * D + col]);
+    }
+  };
   const std::int32_t items = in.plan.item_first[in.table.block_count];
   for (std::int32_t index = static_cast<std::int32_t>(blockIdx.x); index < items;
        index += static_cast<std::int32_t>(gridDim.x)) {
@@ -125,8 +149,10 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
     __syncthreads();
     const EdgeItem& item = shared.item;
     const SlotLayout& layout = shared.layout;
-    for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads)
-      shared.modulation[i] = in.modulation[std::int64_t{item.block.network} * 3 * D + i];
+    for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads) {
+      const T x = in.modulation[std::int64_t{item.block.network} * 3 * D + i];
+      shared.modulation[i] = i < 2 * D ? x : divisible_step(x);
+    }
     __syncthreads();
     // The gradients of u (which = 0) and t (1) of a row.
     const auto row_place = [&](int which, std::int32_t row) -> SumPlace<T> {
@@ -136,13 +162,15 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
     };
 #pragma unroll
     for (int i = 0; i < Pass::kColumnSums; ++i) column[i] = T(0);
+#pragma unroll(Pass::kSumsAtOnce)
+    for (int i = 0; i < Product::kSums; ++i) weight_g[i] = T(0);
     for (std::int32_t first_row = 0; first_row < item.rows; first_row += layout.round_rows) {
       const std::int32_t busy = layout.busy_warps(item.rows - first_row);
       const bool active = at.warp < busy;
       Tile<T, D> normal = {}, grad = {};
       T inverse[2] = {};
       if (active) {
-        Tile<T, D> value = {};  // e, then g, then grad e'
+        Tile<T, D> value = {};  // e, then g, then alpha out
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const SlotPlace slot(item, layout, at, half, first_row);
@@ -174,9 +202,6 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
             value[1][c] = silu(value[1][c] + beta);
           });
           Product::put(tile0, at, value);
-          Tile<T, D>& update = grad;  // until the gradient is formed
-          if constexpr (Product::kFromTile) __syncwarp();
-          Product::multiply(tile0, at, value, matrix[kToUpdate], update);
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             const SlotPlace slot(item, layout, at, half, first_row);
@@ -185,12 +210,9 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
             if (slot.inside)
               read_channels<D>(a.grad_edge_out + slot.edge * D, at.q, [&](int c, T out) { value[half][c] = out; });
           }
-          add_network<D>(shared.network_sums[2] + at.warp * D, at,
-                         [&](int half, int c) { return value[half][c] * update[half][c]; });
           read_channels<D>(shared.modulation + 2 * D, at.q, [&](int c, T alpha) {
             value[0][c] *= alpha;
             value[1][c] *= alpha;
-            grad[0][c] = grad[1][c] = T(0);
           });
           Product::put(tile1, at, value);
           if constexpr (Product::kFromTile) __syncwarp();
@@ -325,21 +347,27 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
         return {a.grad_projection + item.source(col) * 4 * D + (1 + which) * D, true, T(1)};
       });
     }
+    const int thread = not_known(static_cast<int>(threadIdx.x));
+    if (a.grad_edge_out)
+      Product::sum_rows(
+          thread,
+          [&](int i) {
+            int row, col;
+            return Product::place_of_sum(thread, i, &row, &col) ? a.weight_g[row * D + col] * weight_g[i] : T(0);
+          },
+          shared.network_sums[2] + at.warp * D);
+    const bool first = index == static_cast<std::int32_t>(blockIdx.x);
+    for_sums(thread, 1, [&](int i, T& to) { to = (first ? T(0) : to) + weight_g[i]; });
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < 3 * D; i += kThreads) {
       T sum = T(0);
-      for (int warp = 0; warp < layout.active_warps; ++warp) sum += shared.network_sums[i / D][warp * D + i % D];
-      a.modulation_partial[std::int64_t{index} * 3 * D + i] = sum;
+      for (int warp = 0; warp < kEdgeWarps; ++warp) sum += shared.network_sums[i / D][warp * D + i % D];
+      a.modulation_partial[std::int64_t{index} * 3 * D + i] = i < 2 * D ? sum : sum / shared.modulation[i];
     }
   }
-  T* partial = a.weight_partial + std::int64_t{blockIdx.x} * 2 * D * D;
-#pragma unroll
-  for (int i = 0; i < Product::kSums; ++i) {
-    int row, col;
-    if (!Product::place_of_sum(i, &row, &col)) continue;
-    partial[row * D + col] = weight_c[i];
-    partial[D * D + row * D + col] = weight_g[i];
-  }
+  for_sums(static_cast<int>(threadIdx.x), 0, [&](int i, T& to) { to = weight_c[i]; });
+  if (static_cast<std::int32_t>(blockIdx.x) >= items)
+    for_sums(static_cast<int>(threadIdx.x), 1, [](int, T& to) { to = T(0); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -43,7 +43,7 @@ __device__ __forceinline__ void add_channels(T* sums, const T* factor, const Cha
 
 template <class T, int D, Precision P, Footprint F = Footprint::roomy>
 struct EdgeForwardShared {
-  using Matrices = BlockMatrices<T, D, P, 2>;
+  using Matrices = BlockMatrices<T, D, P, kToUpdate, 2>;
   using Product = EdgeProduct<T, D, P>;
   static constexpr bool kColumnsInMemory = F == Footprint::tight && kColumnsInTile<D>;
   static constexpr int kKept = kColumnsInMemory ? RowTile<T, D>::kElements : 0;
@@ -80,7 +80,7 @@ inline constexpr std::size_t kForwardBytes = EdgeForwardShared<T, D, P, F>::Matr
 /// an edge (inside), its row of `edge`, its nodes.
 template <class S, class T, int D, Precision P, Footprint F, class Place>
 __device__ __forceinline__ void form_gates(const LanePlace& at, const Place& place, const S* edge, const T* projection,
-                                           const BlockMatrices<T, D, P, 2>& matrix,
+                                           const BlockMatrices<T, D, P, kToUpdate, 2>& matrix,
                                            EdgeForwardShared<T, D, P, F>& shared, Tile<T, D>& gate) {
   using Product = EdgeProduct<T, D, P>;
   Tile<T, D> state = {};
@@ -117,7 +117,7 @@ __device__ __forceinline__ void form_gates(const LanePlace& at, const Place& pla
 /// e + alpha G g of the slots to `edge_out`. Exact products find g in the tile.
 template <class S, class T, int D, Precision P, Footprint F, class Place>
 __device__ __forceinline__ void update_states(const LanePlace& at, const Place& place, const S* edge, S* edge_out,
-                                              const BlockMatrices<T, D, P, 2>& matrix,
+                                              const BlockMatrices<T, D, P, kToUpdate, 2>& matrix,
                                               EdgeForwardShared<T, D, P, F>& shared, const Tile<T, D>& gate) {
   Tile<T, D> value = {};
   EdgeProduct<T, D, P>::multiply(shared.operand_tile(), at, gate, matrix[kToUpdate], value);
@@ -139,7 +139,7 @@ __device__ __forceinline__ void update_states(const LanePlace& at, const Place& 
 template <bool Prefetch, class S, class T, int D, Precision P, Footprint F, class RowPlace, class ColumnPlace>
 __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const LanePlace& at, const S* edge, S* edge_out,
                                                   std::int64_t first_edge, const T* projection, const T* modulation,
-                                                  const BlockMatrices<T, D, P, 2>& matrix,
+                                                  const BlockMatrices<T, D, P, kToUpdate, 2>& matrix,
                                                   EdgeForwardShared<T, D, P, F>& shared, T* columns,
                                                   const RowPlace& row_place, const ColumnPlace& column_place) {
   using Product = EdgeProduct<T, D, P>;

@@ -96,6 +96,7 @@ void edge_backward(const EdgeUpdateGradient& g, Stream stream) {
     return {.forward = common_arguments<T, T, D, P>(e, 2 * D, blocks * pass.kept, layout),
             .grad_edge_out = elements<T>(g.grad_edge_out),
             .grad_aggregate = elements<T>(g.grad_aggregate),
+            .weight_g = e.weight_g.as<T>(),
             .grad_edge = elements<T>(g.grad_edge),
             .grad_projection = g.grad_projection.as<T>(),
             .weight_partial = layout.take<T>(blocks * 2 * D * D),

@@ -9,8 +9,9 @@
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
-/// The four matrices M of the products operand[slot, k] M[k, n].
-enum EdgeMatrix : int { kToState, kToUpdate, kFromUpdate, kFromState, kEdgeMatrices };
+/// The four matrices M of the products operand[slot, k] M[k, n]: a forward pass reads the first two, a backward pass
+/// the last three.
+enum EdgeMatrix : int { kToUpdate, kToState, kFromUpdate, kFromState, kEdgeMatrices };
 
 /// Matrices that together are larger than this stay in memory, where the L1 cache serves them.
 inline constexpr std::size_t kMatrixSharedBytes = 64 << 10;
@@ -46,11 +47,25 @@ struct EdgeProduct<T, D, Precision::float32> {
     multiply_exact<T, D>(tile, at, matrix, result);
   }
 
-  /// Row and column of sum i of this thread.
-  __device__ static __forceinline__ bool place_of_sum(int i, int* row, int* column) {
-    *row = static_cast<int>(threadIdx.x) / 16 * kPatch + i / kPatch;
-    *column = static_cast<int>(threadIdx.x) % 16 * kPatch + i % kPatch;
+  /// Row and column of sum i of a thread; false: it has none.
+  __device__ static __forceinline__ bool place_of_sum(int thread, int i, int* row, int* column) {
+    *row = thread / 16 * kPatch + i / kPatch;
+    *column = thread % 16 * kPatch + i % kPatch;
     return true;
+  }
+  /// to[row] = the sum over a row of value(i), given for the thread's sums, as far as they are this warp's. By all
+  /// threads.
+  template <class Value>
+  __device__ static __forceinline__ void sum_rows(int thread, const Value& value, T* to) {
+#pragma unroll(kPasses == 1 ? kPatch : 1)  // of several passes sums are in memory
+    for (int r = 0; r < kPatch; ++r) {
+      T sum = T(0);
+#pragma unroll
+      for (int c = 0; c < kPatch; ++c) sum += value(r * kPatch + c);
+#pragma unroll
+      for (int lane_bit = 1; lane_bit < 16; lane_bit *= 2) sum += __shfl_xor_sync(kAllLanes, sum, lane_bit);
+      if (thread % 16 == 0) to[thread / 16 * kPatch + r] = sum;
+    }
   }
   /// sum[row, column] += sum over the slots of `warps` warps of a[slot, row] b[slot, column], in the order of slots.
   __device__ static __forceinline__ void add_outer(const Word* a, const Word* b, int warps, int pass,
@@ -101,15 +116,27 @@ struct TensorLayout {
     *k = 16 * i + 4 * (lane % 4) + j;
     *n = column_tile / 2 * 16 + g / 2 * 4 + column_tile % 2 * 2 + g % 2;
   }
-  __device__ static __forceinline__ bool place_of_sum(int i, int* row, int* column) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp, tile = tile_of_sum(i);
+  __device__ static __forceinline__ bool place_of_sum(int thread, int i, int* row, int* column) {
+    const int lane = thread % kWarp, tile = tile_of_sum(thread, i);
     *row = tile / (D / 8) * 16 + i % 4 / 2 * 8 + lane / 4;
     *column = tile % (D / 8) * 8 + lane % 4 * 2 + i % 2;
     return tile < kTiles;
   }
-  __device__ static __forceinline__ int tile_of_sum(int i) {
-    return static_cast<int>(threadIdx.x) / kWarp * kWarpTiles + i / 4;
+  /// As above; the tiles of a warp lie side by side.
+  template <class T, class Value>
+  __device__ static __forceinline__ void sum_rows(int thread, const Value& value, T* to) {
+    static_assert(D / 8 % kWarpTiles == 0);
+    const int lane = thread % kWarp, first = tile_of_sum(thread, 0);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      T sum = T(0);
+#pragma unroll(kPasses == 1 ? kWarpTiles : 1)
+      for (int tile = 0; tile < kWarpTiles; ++tile) sum += value(4 * tile + 2 * half) + value(4 * tile + 2 * half + 1);
+      sum = slot_sum(sum);
+      if (lane % 4 == 0 && first < kTiles) to[first / (D / 8) * 16 + 8 * half + lane / 4] = sum;
+    }
   }
+  __device__ static __forceinline__ int tile_of_sum(int thread, int i) { return thread / kWarp * kWarpTiles + i / 4; }
 };
 
 template <int D>
@@ -149,15 +176,15 @@ struct EdgeProduct<float, D, Precision::bf16> : TensorLayout<D> {
   }
   __device__ static __forceinline__ void add_outer(const Word* a, const Word* b, int warps, int pass,
                                                    float (&sum)[kSums / kPasses]) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp, at = lane % 4 * kStride + lane / 4;
-    if (Layout::tile_of_sum(0) >= Layout::kTiles) return;
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, at = lane % 4 * kStride + lane / 4;
+    if (Layout::tile_of_sum(thread, 0) >= Layout::kTiles) return;
 #pragma unroll 1
     for (int pairs = 0; pairs < warps * kSlots / 2; pairs += 8) {
       const Word *left = a + pairs * kStride + at, *right = b + pairs * kStride + at;
 #pragma unroll
       for (int tile = 0; tile < Layout::kPassTiles; ++tile) {
-        const int index = Layout::tile_of_sum(4 * (pass * Layout::kPassTiles + tile)), row = index / (D / 8) * 16,
-                  column = index % (D / 8) * 8;
+        const int index = Layout::tile_of_sum(thread, 4 * (pass * Layout::kPassTiles + tile)),
+                  row = index / (D / 8) * 16, column = index % (D / 8) * 8;
         const std::uint32_t x[4] = {left[row], left[row + 8], left[4 * kStride + row], left[4 * kStride + row + 8]};
         const std::uint32_t y[2] = {right[column], right[4 * kStride + column]};
         float* d = sum + 4 * tile;
@@ -225,15 +252,15 @@ struct EdgeProduct<float, D, Precision::tf32> : TensorLayout<D> {
   }
   __device__ static __forceinline__ void add_outer(const Word* a, const Word* b, int warps, int pass,
                                                    float (&sum)[kSums / kPasses]) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp, at = lane % 4 * kStride + lane / 4;
-    if (Layout::tile_of_sum(0) >= Layout::kTiles) return;
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, at = lane % 4 * kStride + lane / 4;
+    if (Layout::tile_of_sum(thread, 0) >= Layout::kTiles) return;
 #pragma unroll 1
     for (int slot = 0; slot < warps * kSlots; slot += 8) {
       const Word *left = a + slot * kStride + at, *right = b + slot * kStride + at;
 #pragma unroll
       for (int tile = 0; tile < Layout::kPassTiles; ++tile) {
-        const int index = Layout::tile_of_sum(4 * (pass * Layout::kPassTiles + tile)), row = index / (D / 8) * 16,
-                  column = index % (D / 8) * 8;
+        const int index = Layout::tile_of_sum(thread, 4 * (pass * Layout::kPassTiles + tile)),
+                  row = index / (D / 8) * 16, column = index % (D / 8) * 8;
         const float x[4] = {left[row], left[row + 8], left[4 * kStride + row], left[4 * kStride + row + 8]};
         const float y[2] = {right[column], right[4 * kStride + column]};
         float* d = sum + 4 * tile;
@@ -258,8 +285,9 @@ void prepare_matrices(const T* weight_c, const T* weight_g, typename EdgeProduct
   });
 }
 
-/// Where a thread block finds the first `Count` matrices: in shared memory, into which it copies them, or in memory.
-template <class T, int D, Precision P, int Count, bool MayBeShared = true>
+/// Where a thread block finds `Count` matrices from `First` on: in shared memory, into which it copies them, or in
+/// memory.
+template <class T, int D, Precision P, int First, int Count, bool MayBeShared = true>
 struct BlockMatrices {
   using Stored = typename EdgeProduct<T, D, P>::Stored;
   static constexpr bool kShared = MayBeShared && sizeof(Stored) * Count * D * D <= kMatrixSharedBytes;
@@ -268,16 +296,16 @@ struct BlockMatrices {
   const Stored* matrix;
 
   /// All threads must call it; a barrier has to follow.
-  __device__ BlockMatrices(const Stored* prepared, unsigned char* shared) : matrix(prepared) {
+  __device__ BlockMatrices(const Stored* prepared, unsigned char* shared) : matrix(prepared + First * D * D) {
     if constexpr (kShared) {
       constexpr int kFours = static_cast<int>(kBytes / sizeof(Four<float>));
-      const auto* from = reinterpret_cast<const Four<float>*>(prepared);
+      const auto* from = reinterpret_cast<const Four<float>*>(matrix);
       auto* to = reinterpret_cast<Four<float>*>(shared);
       for (int i = static_cast<int>(threadIdx.x); i < kFours; i += kThreads) to[i] = from[i];
       matrix = reinterpret_cast<const Stored*>(shared);
     }
   }
-  __device__ const Stored* operator[](int which) const { return matrix + which * D * D; }
+  __device__ const Stored* operator[](int which) const { return matrix + (which - First) * D * D; }
 };
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

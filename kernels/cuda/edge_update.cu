@@ -3,7 +3,7 @@
 // between stays in registers (edge_tile.cuh) and shared memory. Bytes an edge that it must cost: 8 D forward (4 D
 // when states are stored as bf16), 16 D backward (e, grad e', grad e twice); e and grad e' are read a second time from
 // the cache.
-// Operations an edge: 4 D^2 forward, 12 D^2 backward.
+// Operations an edge: 4 D^2 forward, 10 D^2 backward.
 //
 // A thread block is 8 warps of 16 slots. In a round every warp does 16 edges: two products, the layer norm over four
 // lanes, row sums over lanes and then, through shared memory, over the warps side by side; column sums stay in
@@ -13,16 +13,16 @@
 //
 // No instance of float32 spills registers, at the price of traffic of the shared memory. With 128 channels the forward
 // pass keeps column sums there, read and written for every edge (8 D bytes), and products in tf32 find their operands
-// there, as exact ones always do (8 D bytes a product). The backward pass adds the gradients of gamma, beta and alpha
-// there, 24 D bytes for 16 edges; column sums of 64 channels in float32 and tf32, and of 128, and the weights' of 128
-// (exact: of 64) are in memory, which the L1 cache serves.
+// there, as exact ones always do (8 D bytes a product). The backward pass adds the gradients of gamma and beta there,
+// 16 D bytes for 16 edges; column sums of 64 channels in float32 and tf32, and of 128, and the weights' of 128 (exact:
+// of 64) are in memory, which the L1 cache serves.
 //
 // Where a block has 99 KB of shared memory (compute capability 8.6, 8.9, 12.0), more of it is in memory, in cache as
-// far as there is room; the bits are the same. Of 64 channels the backward pass finds its matrices there, D^2 bytes an
-// edge (bf16: half), tf32 also the weights' sums, D^2 / 8 bytes, and the normalised state, 8 D, bf16 its column sums,
-// 16 D. Of 128 the forward pass keeps column sums there, 8 D bytes an edge, the backward pass in float32 and tf32 one
-// of its two tiles, written twice and read three times, 20 D bytes. Operations are the same.
-// For sm_120 ptxas 13.0 spills 40 to 108 bytes in backward passes of 128 channels; for sm_80, 89 and 90a it does not.
+// far as there is room; the bits are the same. Of 64 channels the backward pass finds its matrices there, 3/4 D^2 bytes
+// an edge (bf16: half), tf32 also the weights' sums, D^2 / 8 bytes, and the normalised state, 8 D, bf16 its column
+// sums, 16 D. Of 128 the forward pass keeps column sums there, 8 D bytes an edge, the backward pass in float32 and tf32
+// one of its two tiles, written twice and read three times, 20 D bytes. Operations are the same. For sm_120 ptxas 13.0
+// spills 40 to 108 bytes in backward passes of 128 channels; for sm_80, 89 and 90a it does not.
 #include "kernels/edge_update.hpp"
 
 #include "kernels/cuda/edge_precision.cuh"

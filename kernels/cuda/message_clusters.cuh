@@ -90,8 +90,8 @@ __device__ __forceinline__ void copy_channels(const S* from, S* to, int q) {
 /// A layer of the edges in one run of the share. The states' place in shared memory is `edges`.
 template <class S, class T, int D, Precision P>
 __device__ __forceinline__ void cluster_edges(const ChipLayers<S, T, D, P>& a, const Network& network,
-                                              const BlockMatrices<T, D, P, 2>& matrix, ClusterShared& own, int run,
-                                              S* edges, EdgeForwardShared<T, D, P>& shared, T* row_sums,
+                                              const BlockMatrices<T, D, P, kToUpdate, 2>& matrix, ClusterShared& own,
+                                              int run, S* edges, EdgeForwardShared<T, D, P>& shared, T* row_sums,
                                               T* chain_sums) {
   constexpr int kChains = D * kSlots / kThreads;  // of a thread
   using Rows = RowTile<T, D>;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/arguments.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(edge_update_forward, EdgeUpdate)
@@ -51,6 +52,11 @@ struct Pass {
                  grad_modulation = rows(first_network, table.network_count, batch.network_count, 3 * d, 10),
                  grad_weight_c = random_tensor({d, d}, dtype, 11), grad_weight_g = random_tensor({d, d}, dtype, 12),
                  edge_out = unset(edge.view().shape, dtype), aggregate = unset({table.node_count, 2 * d}, dtype);
+    // No step in one channel, which the gradient of alpha may not divide by.
+    kernels::dispatch_float("edge_update", dtype, [&](auto zero) {
+      for (std::int32_t n = 0; n < table.network_count; ++n)
+        modulation.as<decltype(zero)>()[n * 3 * d + 2 * d + 1] = zero;
+    });
     const kernels::EdgeUpdate forward{.table = table,
                                       .edge = edge,
                                       .projection = projection,
