@@ -74,6 +74,11 @@ inline Cost linear_cost(double rows, double in, double out) {
   return {4 * (rows * (in + out) + in * out), 2 * rows * in * out, "bytes 4 (R (I + O) + I O), operations 2 R I O"};
 }
 
+/// States of width d from the 15 features of a weight, which are formed from two numbers of its own.
+inline Cost edge_embed_forward_cost(const BatchSize& b, double d) {
+  return {4 * ((2 + d) * b.edges + 15 * d), 2 * 15 * d * b.edges, "bytes 4 ((2 + D) E + 15 D), operations 30 D E"};
+}
+
 /// d, d2: widths of the head's inputs; h: hidden width; mix: whether there is a second hidden layer; formed: numbers
 /// fewer that are read of an edge where inputs are features, which the head forms.
 inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, double h, double outputs, bool mix,
@@ -166,7 +171,7 @@ inline Cost editor_forward_cost(const BatchSize& b, const EditorSize& e) {
   const double read = e.messages > 0 ? e.d : kFirstEdge, formed = e.messages > 0 ? 0 : kFirstFormed;
   Cost cost;
   cost += linear_cost(b.nodes, kFirstNode, e.h);
-  if (e.messages > 0) cost += linear_cost(b.edges, kFirstEdge, e.d);
+  if (e.messages > 0) cost += edge_embed_forward_cost(b, e.d);
   for (int k = 0; k < e.messages; ++k) cost += message_layer_cost(b, e);
   cost += linear_cost(b.nodes, e.h, 2 * e.h);
   cost += edit_head_forward_cost(b, read, 0, e.h, 2, false, formed);

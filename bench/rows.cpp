@@ -102,6 +102,7 @@ void add_cpu_kernels(Rows& rows, int threads) {
     const std::string of = "/" + std::string(label);
     both("edge_update_forward" + of, edge_update_forward_family(size));
     both("edge_update_backward" + of, edge_update_backward_family(size));
+    both("edge_embed" + of, edge_embed_family(size));
     both("edit_head" + of, edit_head_family(size));
     if (width == 64) continue;
     for (const auto& [name, family] : plain_kernels(size)) both(name + of, family);
@@ -132,6 +133,9 @@ void add_cpu_kernels(Rows& rows, int threads) {
 void add_cpu_edits(Rows& rows, int threads) {
   for (const auto& [edit_name, of] : edits_by_passes())
     for (const int networks : {1, 64}) rows.add(edit_name, edit_family(of, EditFrom::host), networks, threads);
+  for (const char* name : {"c", "d"})
+    for (const int networks : {1, 64})
+      rows.add(std::string("edit/") + name, edit_family(workload(name), EditFrom::host), networks, threads);
   for (const char* name : {"a", "b"}) {
     const Workload of = workload(name);
     const std::string suffix = std::string("/") + name;
@@ -164,6 +168,7 @@ void add_device_kernels(Rows& rows, int threads) {
       sizes("edge_update_backward" + of + "/" + to_string(precision), edge_update_backward_family(size));
     }
     const KernelSize size{.d = width, .h = width};
+    sizes("edge_embed" + of, edge_embed_family(size));
     sizes("edit_head" + of, edit_head_family(size));
     if (width == 64) continue;
     for (const auto& [name, family] : plain_kernels(size)) sizes(name + of, family);

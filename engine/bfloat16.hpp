@@ -19,6 +19,7 @@ struct BFloat16 {
     bits = static_cast<std::uint16_t>(nan ? 0x7fffu : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
   }
   AMEND_HOST_DEVICE explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+  AMEND_HOST_DEVICE explicit operator double() const { return static_cast<double>(static_cast<float>(*this)); }
 };
 
 }  // namespace amend

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/edge_features.hpp"
+#include "kernels/edge_input.hpp"
 
 // No tape rule: features describe the network and the probe, and are constants to the editor.
 

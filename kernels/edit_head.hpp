@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/edge_features.hpp"
+#include "kernels/edge_input.hpp"
 
 namespace amend::kernels {
 

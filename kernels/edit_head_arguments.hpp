@@ -29,6 +29,9 @@ inline void validate(const EditHeadGradient& g) {
   const EditHead& a = g.forward;
   validate(a);
   const DType dtype = a.edge.dtype();
+  for (const EdgeInput* input : {&a.edge, &a.edge2})
+    check(input->rows.dtype != DType::bfloat16, "edit_head", "expected ", dtype,
+          " rows in a backward pass, got bfloat16");
   expect("edit_head", "grad_out", g.grad_out, a.out.shape, dtype);
   if (g.grad_edge) expect("edit_head", "grad_edge", g.grad_edge, a.edge.rows.shape, dtype);
   if (g.grad_edge2) expect("edit_head", "grad_edge2", g.grad_edge2, a.edge2.rows.shape, dtype);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/arguments.hpp"
+#include "kernels/edge_embed.hpp"
 #include "kernels/edit_features.hpp"
 
 namespace amend::kernels {
@@ -32,15 +33,29 @@ inline void expect_edges(const char* operation, const char* name, const BlockTab
     expect(operation, "step", f.step, {table.edge_count, objectives}, dtype);
     expect(operation, "scales", f.scales, {table.block_count, refine_edge_scales(objectives)}, dtype);
   } else {
-    expect(operation, name, input.rows, {table.edge_count, input.width()}, dtype);
+    const bool narrow = input.rows.dtype == DType::bfloat16 && dtype == DType::float32;
+    expect(operation, name, input.rows, {table.edge_count, input.width()}, narrow ? DType::bfloat16 : dtype);
   }
 }
 
-inline void validate(const EdgeFeatures& a) {
-  check(a.input.first || a.input.refine, "edge_features", "expected features as `input`");
+inline void validate(const EdgeEmbed& a) {
+  check(a.input.first || a.input.refine, "edge_embed", "expected features as `input`");
   const DType dtype = a.input.dtype();
-  expect_edges("edge_features", "input", a.table, a.input, dtype);
-  expect("edge_features", "feature", a.feature, {a.table.edge_count, a.input.width()}, dtype);
+  const bool narrow = a.out.dtype == DType::bfloat16 && dtype == DType::float32;
+  const std::int64_t d = a.weight.extent(0);
+  expect_edges("edge_embed", "input", a.table, a.input, dtype);
+  expect("edge_embed", "weight", a.weight, {d, a.input.width()}, dtype);
+  expect("edge_embed", "bias", a.bias, {d}, dtype);
+  expect("edge_embed", "out", a.out, {a.table.edge_count, d}, narrow ? DType::bfloat16 : dtype);
+}
+
+inline void validate(const EdgeEmbedGradient& g) {
+  const EdgeEmbed& a = g.forward;
+  validate(a);
+  const DType dtype = a.input.dtype();
+  expect("edge_embed", "grad_out", g.grad_out, a.out.shape, dtype);
+  expect("edge_embed", "grad_weight", g.grad_weight, a.weight.shape, dtype);
+  expect("edge_embed", "grad_bias", g.grad_bias, a.bias.shape, dtype);
 }
 
 inline void validate(const EditFeatures& a) {

@@ -5,6 +5,7 @@
 #include "kernels/adamw.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/divergence.hpp"
+#include "kernels/edge_embed.hpp"
 #include "kernels/edit_head.hpp"
 #include "kernels/gate.hpp"
 #include "kernels/probe.hpp"
@@ -26,6 +27,29 @@ kernels::SubjectForward subject_forward(CaseInputs& in, std::int64_t rows) {
 }
 
 }  // namespace
+
+Family edge_embed_family(const KernelSize& size) {
+  return {
+      .make =
+          [size](DType dtype, int networks, Stream stream) {
+            auto in = std::make_shared<CaseInputs>(dtype, size.widths, networks, stream);
+            const kernels::BlockTable& table = in->table();
+            const kernels::FirstEdgeFeatures first{
+                .weight = in->weight,
+                .fisher = in->normal({table.edge_count}, 0.005, 0.1),
+                .rms = in->normal({table.node_count}, 0.05, 1.0),
+                .energy = in->normal({table.node_count}, 0.05, 1.0),
+                .scales = in->normal({table.block_count, kernels::kEdgeScales}, 0.05, 1.0)};
+            const kernels::EdgeEmbed args{.table = table,
+                                          .input = {.first = first},
+                                          .weight = in->normal({size.d, kernels::kEdgeFeatures}, 0.1),
+                                          .bias = in->normal({size.d}),
+                                          .out = in->zeros({table.edge_count, size.d})};
+            return finish(in, {args.out}, [args, stream] { kernels::edge_embed_forward(args, stream); });
+          },
+      .cost =
+          [size](int n) { return edge_embed_forward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); }};
+}
 
 Family edit_head_family(const KernelSize& size) {
   return {.make =

@@ -22,6 +22,7 @@ Family edge_update_backward_family(const KernelSize& size);
 /// edge_update and node_update for every layer. States are bf16 when the precision is.
 Family message_layers_family(const KernelSize& size);
 Family layer_by_layer_family(const KernelSize& size);
+Family edge_embed_family(const KernelSize& size);
 Family edit_head_family(const KernelSize& size);
 Family probe_family(const KernelSize& size);
 Family subject_forward_family(const KernelSize& size);

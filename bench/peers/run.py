@@ -15,7 +15,8 @@ import torch
 
 from worker import Team
 
-# A case is kind:workload:batch. Workload a: messages, D = H = 64, K = 4, T = 1; b: D = H = 32, K = 1, T = 3.
+# A case is kind:workload:batch. Workload a: messages, D = H = 64, K = 4, T = 1; b: D = H = 32, K = 1, T = 3; c and d: D = H = 32,
+# K = 3, T = 1 and T = 3.
 DEFAULT_CASES = {
     "cpu": "messages:a:1,messages:a:64,edit:b:1,edit:b:64,train:b:16,edit:a:1,edit:a:64,train:a:16",
     "cuda": "messages:a:1,messages:a:64,messages:a:1024,edit:b:1,edit:b:64,edit:b:1024,train:b:16,train:b:256,edit:a:1,"

@@ -40,6 +40,9 @@ class EdgeInputOf {
                      .gradient = f.gradient.as<T>(),
                      .gradient_step = f.gradient.extent(1),
                      .step = f.step.as<T>()};
+    } else if (input.rows.dtype == DType::bfloat16) {
+      all_.kind = Kind::narrow_rows;
+      all_.narrow_rows = input.rows.as<BFloat16>();
     } else {
       all_.rows = elements<T>(input.rows);
     }
@@ -66,6 +69,8 @@ class EdgeInputOf {
       f.gradient_rms = scales + refine_edge_scales(0);
       for (const T** x : {&f.weight, &f.edited, &f.logit, &f.residual, &f.fisher, &f.gradient}) *x += at;
       f.step += at * f.objectives;
+    } else if (own.kind == Kind::narrow_rows) {
+      own.narrow_rows += at * width_;
     } else if (own.rows) {
       own.rows += at * width_;
     }

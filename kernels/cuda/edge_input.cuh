@@ -3,7 +3,7 @@
 // What a kernel reads of an edge: its ends, and rows that lie in memory or features that it forms.
 
 #include "kernels/cuda/edge_rows.cuh"
-#include "kernels/edge_features.hpp"
+#include "kernels/edge_input.hpp"
 #include "kernels/feature_math.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -33,6 +33,7 @@ struct EdgeSource {
   std::int32_t width = 0, objectives = 0;
   std::int64_t edges = 0;
   const T* rows = nullptr;
+  const BFloat16* narrow_rows = nullptr;  // instead, beside float32
   const T *weight = nullptr, *fisher = nullptr, *gradient = nullptr, *scales = nullptr;
   const T *rms = nullptr, *energy = nullptr;                                          // of the first pass
   const T *edited = nullptr, *logit = nullptr, *residual = nullptr, *step = nullptr;  // of a refinement
@@ -60,6 +61,8 @@ struct EdgeSource {
       logit = elements<T>(f.logit);
       residual = elements<T>(f.residual);
       step = elements<T>(f.step);
+    } else if (input.rows.dtype == DType::bfloat16) {
+      narrow_rows = input.rows.as<BFloat16>();
     } else {
       rows = elements<T>(input.rows);
     }
@@ -68,7 +71,11 @@ struct EdgeSource {
   /// Rows from memory: those of `count` edges from `first` on become tile[edge * stride], by all of `threads` threads.
   __device__ void stage(std::int64_t first, std::int32_t count, T* tile, std::int32_t stride, std::int32_t thread,
                         std::int32_t threads) const {
-    if (kind == Kind::rows) stage_rows(rows + first * width, count, width, tile, stride, thread, threads);
+    if (kind != Kind::rows) return;
+    if (narrow_rows)
+      stage_rows(narrow_rows + first * width, count, width, tile, stride, thread, threads);
+    else
+      stage_rows(rows + first * width, count, width, tile, stride, thread, threads);
   }
   __device__ bool forms() const { return kind != Kind::rows; }
   /// Features: those of one edge become f[0 .. width). A call: inlined, it would cost its callers spilled registers.

@@ -57,8 +57,8 @@ struct Walk {
 };
 
 /// tile[row * stride + column] = from[row * width + column] for `rows` rows, four loads in flight a thread.
-template <class T>
-__device__ __forceinline__ void stage_rows(const T* from, std::int32_t rows, std::int32_t width, T* tile,
+template <class S, class T>
+__device__ __forceinline__ void stage_rows(const S* from, std::int32_t rows, std::int32_t width, T* tile,
                                            std::int32_t stride, std::int32_t thread, std::int32_t threads) {
   if (width == 0) return;
   constexpr int kFlight = 4;
@@ -67,7 +67,7 @@ __device__ __forceinline__ void stage_rows(const T* from, std::int32_t rows, std
   for (std::int32_t i = thread; i < count; i += kFlight * threads) {
     T value[kFlight];
 #pragma unroll
-    for (int k = 0; k < kFlight; ++k) value[k] = i + k * threads < count ? from[i + k * threads] : T(0);
+    for (int k = 0; k < kFlight; ++k) value[k] = i + k * threads < count ? static_cast<T>(from[i + k * threads]) : T(0);
 #pragma unroll
     for (int k = 0; k < kFlight; ++k) {
       if (i + k * threads < count) tile[walk.row * stride + walk.column] = value[k];

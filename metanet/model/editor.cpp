@@ -1,5 +1,6 @@
 #include "metanet/model/editor_context.hpp"
 
+#include "autograd/op/edge_embed.hpp"
 #include "autograd/op/edge_update.hpp"
 #include "autograd/op/embedding.hpp"
 #include "autograd/op/feature_pool.hpp"
@@ -10,7 +11,6 @@
 #include "kernels/column.hpp"
 #include "kernels/edit_features.hpp"
 #include "kernels/fill.hpp"
-#include "kernels/linear.hpp"
 #include "kernels/message_layers.hpp"
 #include "kernels/network_features.hpp"
 
@@ -127,26 +127,11 @@ void Editor::embed(Context& c) const {
                            .rms = c.original.rms,
                            .energy = energy,
                            .scales = edge_scales};
-  if (shape_.messages > 0) c.edge.rows = edge_states(c);
-}
-
-/// States of edges before the first message layer: embedded features.
-Variable Editor::edge_states(Context& c) const {
-  const Shape features{c.table.edge_count, kernels::kEdgeFeatures};
-  const auto form = [&] {
-    const TensorView feature = c.tensor(features);
-    kernels::edge_features({.table = c.table, .input = c.edge.features, .feature = feature}, c.tape.stream());
-    return feature;
-  };
-  if (c.tape.recording()) return linear(c, edge_embed_, c.tape.constant(form()), c.table.network_edges);
-  // Without a backward pass nobody reads the features again.
-  const TensorView weight = use(c, edge_embed_.weight).value(), bias = use(c, edge_embed_.bias).value(),
-                   states = c.tensor({c.table.edge_count, shape_.edge_width});
-  const Arena::Mark mark = c.tape.arena().mark();
-  kernels::linear_forward({.x = form(), .weight = weight, .bias = bias, .y = states, .segments = c.table.network_edges},
-                          c.tape.stream());
-  c.tape.arena().rewind(mark);
-  return c.tape.constant(states);
+  if (shape_.messages == 0) return;
+  // Passes that nobody differentiates keep states as narrow as the products take them.
+  const bool narrow = shape_.precision == kernels::Precision::bf16 && !c.tape.recording();
+  c.edge.rows =
+      op::edge_embed(c.tape, c.table, c.edge.features, use(c, edge_embed_.weight), use(c, edge_embed_.bias), narrow);
 }
 
 void Editor::exchange_messages(Context& c) const {

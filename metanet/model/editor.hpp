@@ -157,7 +157,6 @@ class Editor {
   op::EditState permitted(Context& c, const op::EditState& state) const;
   Variable linear(Context& c, const LinearIndex& index, Variable x, const kernels::Segments& segments) const;
   void embed(Context& c) const;
-  Variable edge_states(Context& c) const;
   void exchange_messages(Context& c) const;
   void first_pass(Context& c) const;
   void refine(Context& c, int pass, const EditorPass& before) const;

@@ -54,6 +54,11 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     CHECK(linear_cost(5, 3, 2).operations == 2 * 5 * 3 * 2);
     CHECK(linear_cost(5, 3, 2).bytes == 4 * (15 + 10 + 6));
   }
+  SECTION("edge_embed") {
+    // 15 features times 4 channels; two numbers of an edge are read, 4 written.
+    CHECK(edge_embed_forward_cost(kSmall, 4).operations == 20 * 2 * 15 * 4);
+    CHECK(edge_embed_forward_cost(kSmall, 4).bytes == 4 * (20 * (2 + 4) + 15 * 4));
+  }
   SECTION("edit_head") {
     // 4 + 3 columns, 5 hidden units, a second layer of 5, 3 outputs.
     CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).operations == 20 * 2 * (5 * 4 + 5 * 3 + 5 * 5 + 5 * 3));

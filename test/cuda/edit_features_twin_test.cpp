@@ -1,20 +1,27 @@
-// edit_features, refine_features, edge_features and feature_gate_features.
+// edit_features, refine_features, features as rows and feature_gate_features.
 
 #include "kernels/edit_features.hpp"
 
 #include <cmath>
 
+#include "test/support/random_features.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(edit_features, EditFeatures)
 AMEND_TWINS(refine_features, RefineFeatures)
-AMEND_TWINS(edge_features, EdgeFeatures)
+AMEND_TWINS(edge_embed_forward, EdgeEmbed)
 AMEND_TWINS(feature_gate_features, FeatureGateFeatures)
 
 namespace amend::test {
 namespace {
 
 using kernels::BlockTable;
+
+void form_rows(Twin twin, const BlockTable& table, const kernels::EdgeInput& input, const TensorView& feature) {
+  const std::int64_t width = input.width();
+  const Tensor weight = identity(width, input.dtype()), bias({width}, input.dtype());
+  twins::edge_embed_forward(twin, {.table = table, .input = input, .weight = weight, .bias = bias, .out = feature});
+}
 
 /// The part of a batch that `table` is: where it starts.
 struct Part {
@@ -85,14 +92,14 @@ std::vector<Tensor> first(Twin twin, const Part& p, bool all) {
                               .node_feature = out[2],
                               .prior = when(out[3]),
                               .neuron_prior = when(out[4])});
-  twins::edge_features(twin, {.table = t,
-                              .input = {.first = {.weight = weight,
-                                                  .fisher = fisher,
-                                                  .gradient = when(gradient),
-                                                  .rms = rms,
-                                                  .energy = energy,
-                                                  .scales = scales}},
-                              .feature = out[1]});
+  form_rows(twin, t,
+            {.first = {.weight = weight,
+                       .fisher = fisher,
+                       .gradient = when(gradient),
+                       .rms = rms,
+                       .energy = energy,
+                       .scales = scales}},
+            out[1]);
   return out;
 }
 
@@ -133,16 +140,16 @@ std::vector<Tensor> refined(Twin twin, const Part& p, bool both) {
                                 .edge_step = out[1],
                                 .node_feature = out[2],
                                 .node_step = out[3]});
-  twins::edge_features(twin, {.table = t,
-                              .input = {.refine = {.weight = weight,
-                                                   .edited_weight = edited_weight,
-                                                   .logit = logit,
-                                                   .residual = residual,
-                                                   .fisher = fisher,
-                                                   .gradient = own_gradient,
-                                                   .step = out[1],
-                                                   .scales = scales}},
-                              .feature = out[0]});
+  form_rows(twin, t,
+            {.refine = {.weight = weight,
+                        .edited_weight = edited_weight,
+                        .logit = logit,
+                        .residual = residual,
+                        .fisher = fisher,
+                        .gradient = own_gradient,
+                        .step = out[1],
+                        .scales = scales}},
+            out[0]);
   return out;
 }
 

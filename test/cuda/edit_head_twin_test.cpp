@@ -191,6 +191,34 @@ TEST_CASE("cuda edit_head of features that it forms") {
   CHECK(largest(values(got[0])) > 0.1);
 }
 
+TEST_CASE("cuda edit_head of rows that are stored as bf16") {
+  const RandomBatch batch = random_batch(kSmall, Activation::relu, DType::float32, 1);
+  const kernels::BlockTable& t = batch.table();
+  const std::int64_t d = 32, h = 16, o = 3, kinds = kernels::kBlockKinds;
+  const RandomFeatures features(t, DType::float32, 1, false);
+  const kernels::EdgeInput refine = features.refine();
+  const auto weights = [&](Shape shape, std::uint64_t seed) { return random_tensor(shape, DType::float32, seed, 0.3); };
+  const Tensor edge = random_tensor({t.edge_count, d}, DType::bfloat16, 1),
+               projection = weights({t.node_count, 2 * h}, 2), weight = weights({h, d}, 3),
+               weight2 = weights({h, refine.width()}, 4), kind_bias = weights({kinds, h}, 5), mix = weights({h, h}, 6),
+               head = weights({kinds, o, h}, 7), head_bias = weights({kinds, o}, 8);
+  compare_twins("edit_head", [&](Twin twin) {
+    const Tensor out = unset({t.edge_count, o}, DType::float32);
+    twins::edit_head_forward(twin, {.table = t,
+                                    .edge = {.rows = edge},
+                                    .weight = weight,
+                                    .edge2 = refine,
+                                    .weight2 = weight2,
+                                    .projection = projection,
+                                    .kind_bias = kind_bias,
+                                    .mix = mix,
+                                    .head = head,
+                                    .head_bias = head_bias,
+                                    .out = out});
+    return std::vector<Tensor>{out};
+  });
+}
+
 TEST_CASE("cuda edit_head of no networks") {
   const RandomBatch none = make_batch({}, DType::float32);
   const HeadCase c{15, 9, 16, 3, true, true};

@@ -40,7 +40,8 @@ struct Named {
 /// bf16 keeps 8 bits, of operands and of states: 4e-3 of each number that is rounded.
 std::vector<Named> kernel_families() {
   KernelSize size{.widths = {5, 4, 3, 2}, .d = 16, .h = 16, .rows = 8};
-  std::vector<Named> families{{"edit_head", edit_head_family(size), 1e-5},
+  std::vector<Named> families{{"edge_embed", edge_embed_family(size), 1e-5},
+                              {"edit_head", edit_head_family(size), 1e-5},
                               {"probe", probe_family(size), 1e-5},
                               {"subject_forward", subject_forward_family(size), 1e-5},
                               {"subject_backward", subject_backward_family(size), 1e-5},

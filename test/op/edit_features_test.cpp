@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "test/support/op_run.hpp"
+#include "test/support/random_features.hpp"
 #include "test/support/random_networks.hpp"
 
 namespace amend {
@@ -104,15 +105,14 @@ std::vector<Tensor> run_first(const kernels::BlockTable& t, const Inputs& in, Op
                           .prior = when(options.lambda, out[3]),
                           .neuron_prior = when(options.neuron_lambda, out[4])},
                          Stream{});
-  kernels::edge_features({.table = t,
-                          .input = {.first = {.weight = in.weight,
-                                              .fisher = in.fisher,
-                                              .gradient = when(options.gradient, in.gradient),
-                                              .rms = in.rms,
-                                              .energy = out[5],
-                                              .scales = scales}},
-                          .feature = out[1]},
-                         Stream{});
+  test::form_rows(t,
+                  {.first = {.weight = in.weight,
+                             .fisher = in.fisher,
+                             .gradient = when(options.gradient, in.gradient),
+                             .rms = in.rms,
+                             .energy = out[5],
+                             .scales = scales}},
+                  out[1]);
   return out;
 }
 
@@ -143,17 +143,16 @@ std::vector<Tensor> run_refine(const kernels::BlockTable& t, const Inputs& in) {
                             .node_feature = out[2],
                             .node_step = out[3]},
                            Stream{});
-  kernels::edge_features({.table = t,
-                          .input = {.refine = {.weight = in.weight,
-                                               .edited_weight = in.edited_weight,
-                                               .logit = in.logit,
-                                               .residual = in.residual,
-                                               .fisher = in.fisher,
-                                               .gradient = in.gradients,
-                                               .step = out[1],
-                                               .scales = scales}},
-                          .feature = out[0]},
-                         Stream{});
+  test::form_rows(t,
+                  {.refine = {.weight = in.weight,
+                              .edited_weight = in.edited_weight,
+                              .logit = in.logit,
+                              .residual = in.residual,
+                              .fisher = in.fisher,
+                              .gradient = in.gradients,
+                              .step = out[1],
+                              .scales = scales}},
+                  out[0]);
   return out;
 }
 
@@ -397,7 +396,7 @@ TEST_CASE("edit features: no networks, and mistakes name the argument") {
   CHECK_THAT(error_with(&Inputs::gradient_bias, false), Catch::Contains("`gradient_bias`"));
   CHECK_THAT(error_with(&Inputs::lambda, false), Catch::Contains("`lambda`"));
   CHECK_THAT(error_with(&Inputs::neuron_lambda, false), Catch::Contains("`neuron_lambda`"));
-  CHECK_THAT(error_with(&Inputs::edited_weight, true), Catch::Contains("[edge_features] expected `edited_weight`"));
+  CHECK_THAT(error_with(&Inputs::edited_weight, true), Catch::Contains("[edge_embed] expected `edited_weight`"));
   CHECK_THAT(error_with(&Inputs::scale, true), Catch::Contains("`scale`"));
   CHECK_THAT(error_with(&Inputs::original_rms, true), Catch::Contains("`original_rms`"));
 }

@@ -184,6 +184,40 @@ TEST_CASE("edit_head has the same bits of features that it forms and of the same
   CHECK(test::same_bits(formed, run(features.first(), {.rows = refine})));
 }
 
+TEST_CASE("edit_head reads rows of bfloat16 as the numbers they are") {
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float32, 3);
+  const kernels::BlockTable& t = batch.table();
+  const Options options{true, true};
+  const std::vector<Tensor> in = random_inputs(t, options);
+  std::vector<Tensor> narrow, own;
+  for (const Tensor& x : in) own.push_back(test::convert(x, DType::float32));
+  for (std::size_t i : {0u, 6u}) {
+    narrow.push_back(test::convert(in[i], DType::bfloat16));
+    own[i] = test::convert(narrow.back(), DType::float32);
+  }
+  const auto run = [&](const Tensor& edge, const Tensor& edge2, bool backward) {
+    const Tensor out({t.edge_count, kOutputs}, DType::float32);
+    const kernels::EditHead head{.table = t,
+                                 .edge = {.rows = edge},
+                                 .weight = own[1],
+                                 .edge2 = {.rows = edge2},
+                                 .weight2 = own[7],
+                                 .projection = own[2],
+                                 .kind_bias = own[3],
+                                 .mix = own[8],
+                                 .head = own[4],
+                                 .head_bias = own[5],
+                                 .out = out};
+    if (backward)
+      kernels::edit_head_backward({.forward = head, .grad_out = out}, Stream{});
+    else
+      kernels::edit_head_forward(head, Stream{});
+    return out;
+  };
+  CHECK(test::same_bits(run(narrow[0], narrow[1], false), run(own[0], own[6], false)));
+  CHECK_THAT(test::error_of([&] { run(narrow[0], own[6], true); }), Catch::Contains("expected float32 rows"));
+}
+
 TEST_CASE("edit_head in float32 has the gradients of float64") {
   const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float64, 3);
   const Options options{true, true};

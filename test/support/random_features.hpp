@@ -2,10 +2,25 @@
 
 #include <cmath>
 
-#include "kernels/edge_features.hpp"
+#include "kernels/edge_embed.hpp"
 #include "test/support/op_run.hpp"
 
 namespace amend::test {
+
+/// The weights of an embedding that leaves features as they are.
+inline Tensor identity(std::int64_t width, DType dtype) {
+  std::vector<double> one(static_cast<std::size_t>(width * width), 0.0);
+  for (std::int64_t i = 0; i < width; ++i) one[static_cast<std::size_t>(i * (width + 1))] = 1.0;
+  return make_tensor({width, width}, dtype, one);
+}
+
+/// Features as rows, as the CPU forms them: feature (edges, input.width()).
+inline void form_rows(const kernels::BlockTable& table, const kernels::EdgeInput& input, const TensorView& feature) {
+  const std::int64_t width = input.width();
+  const Tensor weight = identity(width, input.dtype()), bias({width}, input.dtype());
+  kernels::edge_embed_forward({.table = table, .input = input, .weight = weight, .bias = bias, .out = feature},
+                              Stream{});
+}
 
 /// What features of weights are formed from, at random.
 class RandomFeatures {
@@ -54,7 +69,7 @@ class RandomFeatures {
   /// The features, as the CPU forms them.
   Tensor rows(const kernels::EdgeInput& input) const {
     const Tensor feature({table_.edge_count, input.width()}, input.dtype());
-    kernels::edge_features({.table = table_, .input = input, .feature = feature}, Stream{});
+    form_rows(table_, input, feature);
     return feature;
   }
 

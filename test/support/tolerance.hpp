@@ -50,6 +50,7 @@ inline constexpr ToleranceEntry kTolerances[] = {
     // epsilon.
     {"message_layers", 1024},
     {"message_layers bf16", 65536},
+    {"edge_embed", 256},
     {"edit_head", 128},
     // One product and one sum an element; weight gradients sum over all rows.
     {"linear", 128},

@@ -3,7 +3,7 @@
 // The network of every weight on consecutive target rows of one block, a tile of edges at a time: hidden layers never
 // leave the first cache.
 
-#include "kernels/cpu/vector/edge_features.hpp"
+#include "kernels/cpu/vector/edge_input.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/bfloat16.hpp"
 #include "kernels/feature_math.hpp"
 
 namespace amend::kernels::cpu {
@@ -113,7 +114,7 @@ struct EdgeUpdateRowsGradient {
   T* grad_modulation;                       // (3 D)
 };
 
-/// What features of the weights of some target rows of one block are formed from: see kernels/edge_features.hpp.
+/// What features of the weights of some target rows of one block are formed from: see kernels/edge_input.hpp.
 template <class T>
 struct FirstFeatureRows {
   EdgeScales<T> scales;
@@ -135,21 +136,32 @@ struct RefineFeatureRows {
 /// What is read of the edges of consecutive target rows of one block.
 template <class T>
 struct EdgeInputRows {
-  enum class Kind { rows, first, refine };
+  enum class Kind { rows, narrow_rows, first, refine };
   std::int64_t width = 0;
   Kind kind = Kind::rows;
-  const T* rows = nullptr;  // (rows * cols, width)
+  const T* rows = nullptr;                // (rows * cols, width)
+  const BFloat16* narrow_rows = nullptr;  // the same
   FirstFeatureRows<T> first{};
   RefineFeatureRows<T> refine{};
 };
 
-/// Features as rows.
+/// States from features on consecutive target rows of one block: see kernels/edge_embed.hpp.
 template <class T>
-struct EdgeFeatureRows {
-  EdgeInputRows<T> input;
-  std::int64_t rows, cols;
-  T* feature;  // (rows * cols, width)
-  T* scratch;  // room for Functions::edge_input_scratch(width)
+struct EdgeEmbedRows {
+  std::int64_t d, rows, cols;
+  EdgeInputRows<T> input;  // features
+  const T* packed_weight;  // W^T
+  const T* bias;           // (D)
+  T* out;                  // (rows * cols, D)
+  T* scratch;              // room for Functions::edge_embed_scratch(width, d)
+};
+
+/// Gradients are added to; that of W is transposed.
+template <class T>
+struct EdgeEmbedRowsGradient {
+  EdgeEmbedRows<T> forward;    // without W, bias and out
+  const T* grad_out;           // (rows * cols, D)
+  T *grad_weight, *grad_bias;  // (width, D), (D)
 };
 
 /// The network of every weight on consecutive target rows of one block: see kernels/edit_head.hpp. Projections are 2 H
@@ -191,8 +203,9 @@ struct Functions {
   std::int64_t (*edge_update_scratch)(std::int64_t d);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);
-  std::int64_t (*edge_input_scratch)(std::int64_t width);
-  void (*edge_features)(const EdgeFeatureRows<T>&);
+  std::int64_t (*edge_embed_scratch)(std::int64_t width, std::int64_t d);
+  void (*edge_embed_forward)(const EdgeEmbedRows<T>&);
+  void (*edge_embed_backward)(const EdgeEmbedRowsGradient<T>&);
   std::int64_t (*edit_head_scratch)(std::int64_t h, std::int64_t d, std::int64_t d2);
   void (*edit_head_forward)(const EditHeadRows<T>&);
   void (*edit_head_backward)(const EditHeadRowsGradient<T>&);

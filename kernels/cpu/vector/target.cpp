@@ -1,5 +1,5 @@
 // All inner loops for one instruction set: AMEND_VECTOR_TARGET is its name as an identifier, AMEND_VECTOR_NAME as text.
-#include "kernels/cpu/vector/edge_features.hpp"
+#include "kernels/cpu/vector/edge_embed.hpp"
 #include "kernels/cpu/vector/edge_update.hpp"
 #include "kernels/cpu/vector/edit_head.hpp"
 #include "kernels/cpu/vector/product.hpp"
@@ -20,8 +20,9 @@ constexpr Functions<T> kFunctions = {
     .edge_update_scratch = edge_update_scratch<T>,
     .edge_update_forward = edge_update_forward<T>,
     .edge_update_backward = edge_update_backward<T>,
-    .edge_input_scratch = edge_input_scratch<T>,
-    .edge_features = edge_features<T>,
+    .edge_embed_scratch = edge_embed_scratch<T>,
+    .edge_embed_forward = edge_embed_forward<T>,
+    .edge_embed_backward = edge_embed_backward<T>,
     .edit_head_scratch = edit_head_scratch<T>,
     .edit_head_forward = edit_head_forward<T>,
     .edit_head_backward = edit_head_backward<T>,

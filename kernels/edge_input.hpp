@@ -2,10 +2,8 @@
 
 #include "kernels/block_table.hpp"
 
-// No tape rule: features describe the network and the probe, and are constants to the editor.
-//
-// Kernels that read features of weights form them on the way, from a few numbers; they lie in memory only where
-// something embeds them.
+// What kernels read of every edge. Features describe the network and the probe, and are constants to the editor; they
+// are formed on the way, from a few numbers, and never lie in memory.
 
 namespace amend::kernels {
 
@@ -44,7 +42,7 @@ struct RefineEdgeFeatures {
 
 /// What a kernel reads of every edge: the one of these that is given.
 struct EdgeInput {
-  TensorView rows;  // (edges, width)
+  TensorView rows;  // (edges, width); in forward passes also of type bfloat16, beside float32
   FirstEdgeFeatures first;
   RefineEdgeFeatures refine;
 
@@ -53,15 +51,11 @@ struct EdgeInput {
     if (first) return kEdgeFeatures;
     return refine ? refine_edge_features(refine.gradient.extent(0)) : rows.shape.rank() == 2 ? rows.extent(1) : 0;
   }
-  DType dtype() const { return first ? first.scales.dtype : refine ? refine.scales.dtype : rows.dtype; }
+  /// Of the arithmetic.
+  DType dtype() const {
+    if (first || refine) return first ? first.scales.dtype : refine.scales.dtype;
+    return rows.dtype == DType::bfloat16 ? DType::float32 : rows.dtype;
+  }
 };
-
-/// Features as rows.
-struct EdgeFeatures {
-  BlockTable table;
-  EdgeInput input;     // features
-  TensorView feature;  // out (edges, input.width())
-};
-AMEND_DECLARE_KERNEL(edge_features, EdgeFeatures)
 
 }  // namespace amend::kernels

@@ -95,12 +95,18 @@ AMEND_INLINE void form_refine(const RefineFeatureRows<T>& in, std::int64_t begin
 }
 
 /// What edges begin .. begin + edges - 1 read, as the left factor of a product. `at` is where the first of them is,
-/// `room` for features.
+/// `room` for features and for rows of another type.
 template <class T>
 [[gnu::noinline]] Left<T> edge_inputs(const EdgeInputRows<T>& in, std::int64_t begin, std::int64_t edges, Walk at,
                                       T* room) {
   using Kind = typename EdgeInputRows<T>::Kind;
   if (in.kind == Kind::rows) return {in.rows + begin * in.width, in.width, 1};
+  if (in.kind == Kind::narrow_rows) {
+    const BFloat16* from = in.narrow_rows + begin * in.width;
+    for (std::int64_t i = 0; i < edges * in.width; ++i)
+      room[i] = static_cast<T>(__builtin_bit_cast(float, std::uint32_t{from[i].bits} << 16));
+    return {room, in.width, 1};
+  }
   if (in.kind == Kind::refine)
     form_refine(in.refine, begin, edges, room);
   else if (in.first.gradient != nullptr)
@@ -108,18 +114,6 @@ template <class T>
   else
     form_first<false>(in.first, begin, edges, at, room);
   return {room, 1, kInputEdges};
-}
-
-template <class T>
-void edge_features(const EdgeFeatureRows<T>& a) {
-  const std::int64_t width = a.input.width;
-  Walk at{0, 0, a.cols};
-  for (std::int64_t begin = 0; begin < a.rows * a.cols; begin += kInputEdges) {
-    const std::int64_t left = a.rows * a.cols - begin, edges = left < kInputEdges ? left : kInputEdges;
-    const Left<T> in = edge_inputs(a.input, begin, edges, at, a.scratch);
-    transpose(width, edges, in.data, in.term, a.feature + begin * width, width);
-    at.skip(edges);
-  }
 }
 
 }  // namespace amend::kernels::cpu::AMEND_VECTOR_TARGET
