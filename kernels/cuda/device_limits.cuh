@@ -32,6 +32,15 @@ inline DeviceLimits device_limits(Stream stream) {
 /// above gives a block, those of 8.6, 8.9 and 12.0 no more, and what the others give.
 enum class Footprint : std::size_t { tight = 99 << 10, roomy = 163 << 10 };
 
+/// Whether code that is being compiled may be asked for such a plan: code for sm_90a runs on compute capability 9.0
+/// alone, where the roomy one fits.
+template <Footprint F>
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+inline constexpr bool kMayRun = F == Footprint::roomy;
+#else
+inline constexpr bool kMayRun = true;
+#endif
+
 /// What body(footprint), a type, returns for the stream's device, of a kernel whose roomy plan needs `Roomy` bytes:
 /// there is a tight one only where that is too much.
 template <std::size_t Roomy, class Body>

@@ -101,8 +101,9 @@ __device__ __forceinline__ void add_network(T* sum, const LanePlace& at, const T
     if (SpreadSum<D>::writes(at.g)) sum[at.channel(SpreadSum<D>::first(at.g) + k)] += value[k];
 }
 
+/// All items of a thread block.
 template <class T, int D, Precision P, Footprint F>
-__global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeBackward<T, D, P> a) {
+__device__ __forceinline__ void edge_update_backward_items(const EdgeBackward<T, D, P>& a) {
   using Pass = EdgeBackwardPass<T, D, P, F>;
   using Product = EdgeProduct<T, D, P>;
   using Word = typename Product::Word;
@@ -368,6 +369,12 @@ __global__ void __launch_bounds__(kThreads, 1) edge_update_backward_kernel(EdgeB
   for_sums(static_cast<int>(threadIdx.x), 0, [&](int i, T& to) { to = weight_c[i]; });
   if (static_cast<std::int32_t>(blockIdx.x) >= items)
     for_sums(static_cast<int>(threadIdx.x), 1, [](int, T& to) { to = T(0); });
+}
+
+template <class T, int D, Precision P, Footprint F>
+__global__ void __launch_bounds__(kThreads, 1)
+    edge_update_backward_kernel(const __grid_constant__ EdgeBackward<T, D, P> a) {
+  if constexpr (kMayRun<F>) edge_update_backward_items<T, D, P, F>(a);
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -210,10 +210,9 @@ __device__ __forceinline__ void edge_item_forward(const EdgeItem& item, const La
   add_columns<D>(item, layout, columns, column_place);
 }
 
+/// All items of a thread block.
 template <class S, class T, int D, Precision P, Footprint F>
-// Two thread blocks a multiprocessor leave 128 registers, which is enough for narrow states alone.
-__global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 : 1)
-    edge_update_forward_kernel(EdgeForward<S, T, D, P> a) {
+__device__ __forceinline__ void edge_update_forward_items(const EdgeForward<S, T, D, P>& a) {
   using Shared = EdgeForwardShared<T, D, P, F>;
   unsigned char* memory = dynamic_shared_memory<unsigned char>();
   const typename Shared::Matrices matrix(a.matrices, memory);
@@ -240,6 +239,13 @@ __global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 
         });
     zero_ends<D>(item, a.aggregate);
   }
+}
+
+template <class S, class T, int D, Precision P, Footprint F>
+// Two thread blocks a multiprocessor leave 128 registers, which is enough for narrow states alone.
+__global__ void __launch_bounds__(kThreads, P == Precision::bf16 && D <= 32 ? 2 : 1)
+    edge_update_forward_kernel(const __grid_constant__ EdgeForward<S, T, D, P> a) {
+  if constexpr (kMayRun<F>) edge_update_forward_items<S, T, D, P, F>(a);
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN
