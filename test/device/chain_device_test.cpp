@@ -288,6 +288,25 @@ TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit 
   }
 }
 
+TEST_CASE("an edit in bf16 on a device is near that of the CPU") {
+  const Dataset dataset = small_dataset(60);
+  const EditorConfig config = small_config({.requirements = {"pruning"}, .messages = 2, .passes = 2, .edge_width = 16});
+  const Population population = small_population(dataset, 3);
+  const auto networks = pointers_to(population.networks);
+  std::vector<EditResult> results[2];
+  for (std::size_t d = 0; d < 2; ++d) {
+    TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, kDevices[d]);
+    trained.editor->randomise(5, 0.1);
+    trained.editor->set_precision(kernels::Precision::bf16);
+    BatchEditor editor(trained, dataset);
+    for (int turn = 0; turn < 3; ++turn)  // the last one as a graph
+      results[d] = editor.edit(networks, spread_lambda(trained, networks.size()));
+  }
+  // A state may be rounded to either side: 4e-3 of it, and less of what becomes of it.
+  for (std::size_t n = 0; n < networks.size(); ++n)
+    CHECK(share_apart(results[1][n].network, results[0][n].network, 5e-3) <= 0.02);
+}
+
 TEST_CASE("an edit to a budget on a device keeps what that of the CPU keeps, and one without stays as it was") {
   const Dataset dataset = small_dataset(60);
   const EditorConfig config =

@@ -154,6 +154,22 @@ TEST_CASE("an edit takes no more memory for more message layers") {
   CHECK(memory(6) == memory(1));  // a state takes 11.9 MB
 }
 
+TEST_CASE("an edit in bf16 stores states of weights in half the memory") {
+  const Dataset dataset = test::small_dataset();
+  const auto network = test::random_network({7, 500, 500, 2}, Activation::relu, 1);
+  const SubjectNetwork* pointer = &network;
+  const auto memory = [&](kernels::Precision precision) {
+    TrainedEditor trained =
+        test::small_editor({.requirements = {"pruning"}, .messages = 1, .edge_width = 32}, dataset, DType::float32);
+    trained.editor->set_precision(precision);
+    BatchEditor editor(trained, dataset);
+    (void)editor.edit({&pointer, 1}, test::spread_lambda(trained, 1));
+    return editor.memory();
+  };
+  const std::size_t half = network.weights.size() * 32 * 2;  // up to the ends of the arena's chunks
+  CHECK(memory(kernels::Precision::float32) - memory(kernels::Precision::bf16) > half / 10 * 9);
+}
+
 TEST_CASE("an edit takes no more memory for a third pass") {
   const Dataset dataset = test::small_dataset();
   const auto network = test::random_network({7, 900, 900, 2}, Activation::relu, 1);
