@@ -11,7 +11,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 /// Four neighbours, read and written at once.
 template <class T>
-struct alignas(16) Quad {
+struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
   T value[4];
 };
 template <class T>
@@ -56,12 +56,33 @@ struct Walk {
   }
 };
 
-/// tile[row * stride + column] = from[row * width + column] for `rows` rows, four loads in flight a thread.
+/// tile[row * stride + column] = from[row * width + column] for `rows` rows, four loads in flight a thread: of quads
+/// where rows consist of them, so that enough bytes are on their way. The tile's rows begin on quads.
 template <class S, class T>
 __device__ __forceinline__ void stage_rows(const S* from, std::int32_t rows, std::int32_t width, T* tile,
                                            std::int32_t stride, std::int32_t thread, std::int32_t threads) {
   if (width == 0) return;
   constexpr int kFlight = 4;
+  if (width % 4 == 0 && reinterpret_cast<std::uintptr_t>(from) % alignof(Quad<S>) == 0 &&
+      reinterpret_cast<std::uintptr_t>(tile) % alignof(Quad<T>) == 0) {
+    Walk walk(width / 4, thread, threads);
+    const std::int32_t count = rows * (width / 4);
+    for (std::int32_t i = thread; i < count; i += kFlight * threads) {
+      Quad<S> quad[kFlight] = {};
+#pragma unroll
+      for (int k = 0; k < kFlight; ++k)
+        if (i + k * threads < count) quad[k] = load_quad(from + 4 * (i + k * threads));
+#pragma unroll
+      for (int k = 0; k < kFlight; ++k) {
+        T value[4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) value[j] = static_cast<T>(quad[k].value[j]);
+        if (i + k * threads < count) store_quad(tile + walk.row * stride + 4 * walk.column, value);
+        walk.next();
+      }
+    }
+    return;
+  }
   Walk walk(width, thread, threads);
   const std::int32_t count = rows * width;
   for (std::int32_t i = thread; i < count; i += kFlight * threads) {
