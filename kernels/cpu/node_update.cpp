@@ -2,11 +2,9 @@
 // Bytes a node: 4 (2 H + M) forward. Operations a node: 2 F (2 H + M + P) forward, three times that backward.
 #include "kernels/node_update.hpp"
 
-#include <cmath>
-
 #include "kernels/cpu/gemm.hpp"
-#include "kernels/cpu/lane_sums.hpp"
 #include "kernels/cpu/tile.hpp"
+#include "kernels/cpu/vector/functions.hpp"
 #include "kernels/math.hpp"
 
 namespace amend::kernels::cpu {
@@ -37,18 +35,16 @@ struct Mlp {
 
   /// normal (rows, in), inverse (rows), pre (rows, f), hidden (rows, f) and product = W2 hidden + b2 (rows, h).
   void run(const RowTile& tile, T* normal, T* inverse, T* pre, T* hidden, T* product) const {
+    const Functions<T>& functions = vector_functions().of<T>();
     for (std::int64_t r = 0; r < tile.count; ++r) {
       T* x = normal + r * in;
       std::copy_n(node + (tile.first + r) * h, h, x);
       std::copy_n(aggregate + (tile.first + r) * m, m, x + h);
       std::copy_n(condition + tile.segment * p, p, x + h + m);
-      const T mean = sum_of(x, in) / static_cast<T>(in);
-      for (std::int64_t i = 0; i < in; ++i) x[i] -= mean;
-      inverse[r] = T(1) / std::sqrt(dot(x, x, in) / static_cast<T>(in) + static_cast<T>(kLayerNormEpsilon));
-      for (std::int64_t i = 0; i < in; ++i) x[i] *= inverse[r];
+      inverse[r] = functions.normalise_row(x, in, static_cast<T>(kLayerNormEpsilon));
     }
     affine(tile.count, f, in, normal, weight1, bias1, pre);
-    for (std::int64_t i = 0; i < tile.count * f; ++i) hidden[i] = silu(pre[i]);
+    functions.silu_row(pre, tile.count * f, hidden);
     affine(tile.count, h, f, hidden, weight2, bias2, product);
   }
 };

@@ -3,6 +3,7 @@
 #include "kernels/cpu/vector/functions.hpp"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <limits>
 
 #include "autograd/op/edge_update.hpp"
@@ -207,6 +208,39 @@ TEST_CASE("products without zeros agree with the sums of their terms") {
     for (const Sizes& size : {Sizes{1, 1, 1}, {7, 2, 15}, {13, 16, 16}, {5, 33, 40}, {30, 32, 104}, {4, 70, 33}}) {
       check_sparse<float>(size.m, size.k, size.n);
       check_sparse<double>(size.m, size.k, size.n);
+    }
+  }
+}
+
+template <class T>
+void check_rows(std::int64_t width) {
+  const DType dtype = dtype_of<T>();
+  const auto& functions = vector_functions().of<T>();
+  const Tensor x = test::random_tensor({width}, dtype, 1, 3.0, 2.0), y({width}, dtype);
+  const std::vector<double> before = test::values(x);
+  double mean = 0.0, variance = 0.0;
+  for (const double value : before) mean += value / static_cast<double>(width);
+  for (const double value : before) variance += (value - mean) * (value - mean) / static_cast<double>(width);
+  const double deviation = std::sqrt(variance + 0.125);
+  std::vector<double> normal, open;
+  for (const double value : before) {
+    normal.push_back((value - mean) / deviation);
+    open.push_back(value / (1.0 + std::exp(-value)));
+  }
+  functions.silu_row(x.as<T>(), width, y.as<T>());
+  CHECK(test::close("pointwise", y, open));
+  const T inverse = functions.normalise_row(x.as<T>(), width, T(0.125));
+  CHECK(test::close("node_update", x, normal));
+  CHECK(static_cast<double>(inverse) == Approx(1.0 / deviation).epsilon(1e-5));
+}
+
+TEST_CASE("the layer norm and silu of a row") {
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    INFO(functions->target);
+    for (const std::int64_t width : {1, 7, 16, 33, 128}) {
+      check_rows<float>(width);
+      check_rows<double>(width);
     }
   }
 }

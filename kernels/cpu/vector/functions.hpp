@@ -200,6 +200,9 @@ struct Functions {
   bool (*compress)(const CompressedRows<T>&);  // false where there are more than `most`
   void (*sparse_product)(const SparseProduct<T>&);
   void (*sparse_outer)(const SparseOuter<T>&);
+  /// Layer norm of a row in place, given what is added to the variance; returns the inverse deviation.
+  T (*normalise_row)(T* x, std::int64_t width, T epsilon);
+  void (*silu_row)(const T* x, std::int64_t count, T* y);
   std::int64_t (*edge_update_scratch)(std::int64_t d);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);

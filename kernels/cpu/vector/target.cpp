@@ -3,6 +3,7 @@
 #include "kernels/cpu/vector/edge_update.hpp"
 #include "kernels/cpu/vector/edit_head.hpp"
 #include "kernels/cpu/vector/product.hpp"
+#include "kernels/cpu/vector/rows.hpp"
 #include "kernels/cpu/vector/sparse.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
@@ -17,6 +18,8 @@ constexpr Functions<T> kFunctions = {
     .compress = compress<T>,
     .sparse_product = sparse_product<T>,
     .sparse_outer = sparse_outer<T>,
+    .normalise_row = normalise_row<T>,
+    .silu_row = silu_row<T>,
     .edge_update_scratch = edge_update_scratch<T>,
     .edge_update_forward = edge_update_forward<T>,
     .edge_update_backward = edge_update_backward<T>,
