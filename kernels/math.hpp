@@ -61,7 +61,7 @@ AMEND_HOST_DEVICE inline float logarithm(float x) {
 AMEND_HOST_DEVICE inline double logarithm(double x) { return std::log(x); }
 
 /// Where -x of sigmoid(x) is clamped. Compilers form x / (1 + e^kSigmoidRange), for x below -kSigmoidRange, of every x
-/// and choose afterwards: with 88 that would be a subnormal number, on which Intel's processors spend 150 cycles.
+/// and choose afterwards: with 88 that would be a subnormal number, which Intel's processors take slowly.
 inline constexpr float kSigmoidRange = 72.0f;
 
 /// 1 / (1 + e^-x). Float: absolute error below 1.2e-7.

@@ -77,16 +77,4 @@ __device__ inline T block_mean(double sum, const Block& block) {
   return static_cast<T>(sum / (static_cast<double>(block.rows) * block.cols));
 }
 
-/// Writes `width` features for each of `count` <= 32 neighbours, from `first` on, of which lane l forms the l-th with
-/// form(l, features): by way of shared memory, so that lanes write side by side. All lanes of a warp call it.
-template <class T, class Form>
-__device__ inline void write_features(T* to, std::int64_t first, std::int32_t count, std::int32_t width, T* room,
-                                      const Form& form) {
-  const auto lane = static_cast<std::int32_t>(threadIdx.x % kWarp);
-  if (lane < count) form(lane, room + lane * width);
-  __syncwarp();
-  for (std::int32_t i = lane; i < count * width; i += kWarp) to[first * width + i] = room[i];
-  __syncwarp();
-}
-
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

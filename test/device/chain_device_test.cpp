@@ -36,6 +36,13 @@ double share_apart(const SubjectNetwork& got, const SubjectNetwork& expected, do
   return apart / static_cast<double>(got.weights.size());
 }
 
+/// An editor without training, none of its heads at zero.
+TrainedEditor random_editor(const EditorConfig& config, const Dataset& dataset, Device device) {
+  TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, device);
+  trained.editor->randomise(5, 0.1);
+  return trained;
+}
+
 const char* const kPopulation = R"(
 dataset: small.yaml
 seed: 3
@@ -253,8 +260,7 @@ TEST_CASE("an edit on a device is that of the CPU, in one upload, and the audit 
   auto networks = pointers_to(population.networks);
   std::vector<EditResult> results[2];
   for (std::size_t d = 0; d < 2; ++d) {
-    TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, kDevices[d]);
-    trained.editor->randomise(5, 0.1);
+    TrainedEditor trained = random_editor(config, dataset, kDevices[d]);
     BatchEditor editor(trained, dataset);
     std::vector<double> lambda = spread_lambda(trained, networks.size());
     editor.edit(networks, lambda);  // takes its memory
@@ -295,8 +301,7 @@ TEST_CASE("an edit in bf16 on a device is near that of the CPU") {
   const auto networks = pointers_to(population.networks);
   std::vector<EditResult> results[2];
   for (std::size_t d = 0; d < 2; ++d) {
-    TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, kDevices[d]);
-    trained.editor->randomise(5, 0.1);
+    TrainedEditor trained = random_editor(config, dataset, kDevices[d]);
     trained.editor->set_precision(kernels::Precision::bf16);
     BatchEditor editor(trained, dataset);
     for (int turn = 0; turn < 3; ++turn)  // the last one as a graph
@@ -315,8 +320,7 @@ TEST_CASE("an edit to a budget on a device keeps what that of the CPU keeps, and
   const auto networks = pointers_to(population.networks);
   std::vector<EditResult> results[2];
   for (std::size_t d = 0; d < 2; ++d) {
-    TrainedEditor trained = make_editor(config, dataset, make_requirements, DType::float32, kDevices[d]);
-    trained.editor->randomise(5, 0.1);
+    TrainedEditor trained = random_editor(config, dataset, kDevices[d]);
     BatchEditor editor(trained, dataset);
     const std::vector<double> lambda = spread_lambda(trained, networks.size());
     std::vector<double> budget = {0.3, 3.0, kNoBudget, 2.0, 0.0, kNoBudget};

@@ -144,7 +144,7 @@ TEST_CASE("edge_update of rounded operands stays near the exact one") {
   const std::int64_t d = 64;
   std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32);
   for (std::size_t weight : {2u, 3u}) in[weight] = test::random_tensor({d, d}, DType::float32, weight, 0.2);
-  // Steps that the gradient divides by: none, and one that would be subnormal squared.
+  // Steps that are too small for the gradient of alpha to divide by.
   float* alpha = in[4].as<float>() + 2 * d;
   alpha[0] = 0.0f;
   alpha[1] = -1e-25f;
