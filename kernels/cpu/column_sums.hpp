@@ -3,49 +3,38 @@
 // Sums over the rows of a matrix, a panel of columns at a time so that they stay in registers.
 
 #include <cstdint>
-#include <cstring>
-#include <type_traits>
+
+#include "kernels/cpu/vector/vector.hpp"
 
 namespace amend::kernels::cpu {
-
-/// Neighbouring numbers: a vector that every processor has.
-template <class T>
-struct Neighbours {
-  typedef T Type __attribute__((vector_size(16)));
-};
 
 /// sums[s][i], s < kSums, i < cols: what `add(r, i, load, sum)` adds to sum[s] over all r < rows. It reads its numbers
 /// as load(pointer to that of column i) and does not know whether it gets one or those of several columns.
 template <std::size_t kSums, class T, class Add>
 void column_sums(std::int64_t rows, std::int64_t cols, T* const (&sums)[kSums], const Add& add) {
-  using Vector = typename Neighbours<T>::Type;
-  constexpr std::int64_t kWidth = sizeof(Vector) / sizeof(T), kLanes = 16;
+  using native_target::kLanes, native_target::Vector;
   std::int64_t first = 0;
   const auto panel = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
-    for (; first + kVectors * kWidth <= cols; first += kVectors * kWidth) {
-      Vector sum[kVectors][kSums] = {};
+    for (; first + kVectors * kLanes<T> <= cols; first += kVectors * kLanes<T>) {
+      Vector<T> sum[kVectors][kSums] = {};
       for (std::int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v)
           add(
-              r, first + v * kWidth, [](const T* from) __attribute__((always_inline)) {
-                Vector value;
-                std::memcpy(&value, from, sizeof(value));
-                return value;
-              },
-              sum[v]);
+              r, first + v * kLanes<T>,
+              [](const T* from) __attribute__((always_inline)) { return native_target::load(from); }, sum[v]);
       for (int v = 0; v < kVectors; ++v)
-        for (std::size_t s = 0; s < kSums; ++s)
-          std::memcpy(sums[s] + first + v * kWidth, &sum[v][s], sizeof(sum[v][s]));
+        for (std::size_t s = 0; s < kSums; ++s) native_target::store(sums[s] + first + v * kLanes<T>, sum[v][s]);
     }
   };
   panel(std::integral_constant<int, 4>());
   panel(std::integral_constant<int, 1>());
+  constexpr std::int64_t kTogether = 16;
   for (; first < cols; ++first) {  // few: rows side by side instead
-    T lane[kLanes][kSums] = {};
+    T lane[kTogether][kSums] = {};
     for (std::int64_t r = 0; r < rows; ++r)
       add(
-          r, first, [](const T* from) { return *from; }, lane[r % kLanes]);
+          r, first, [](const T* from) { return *from; }, lane[r % kTogether]);
     for (std::size_t s = 0; s < kSums; ++s) {
       T sum = T(0);
       for (const T(&one)[kSums] : lane) sum += one[s];
@@ -57,6 +46,20 @@ void column_sums(std::int64_t rows, std::int64_t cols, T* const (&sums)[kSums], 
 /// sum[i] = sum of column i of x (rows, cols).
 template <class T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t cols, T* sum) {
+  using native_target::kLanes, native_target::Vector;
+  if (cols < kLanes<T> && kLanes<T> % cols == 0) {  // rows side by side in a vector
+    const std::int64_t count = rows * cols, whole = count / kLanes<T> * kLanes<T>;
+    Vector<T> lanes{};
+    for (std::int64_t i = 0; i < whole; i += kLanes<T>) lanes += native_target::load(x + i);
+    T one[kLanes<T>];
+    native_target::store(one, lanes);
+    for (std::int64_t i = whole; i < count; ++i) one[i - whole] += x[i];
+    for (std::int64_t i = 0; i < cols; ++i) {
+      sum[i] = T(0);
+      for (std::int64_t k = i; k < kLanes<T>; k += cols) sum[i] += one[k];
+    }
+    return;
+  }
   T* const sums[] = {sum};
   column_sums(
       rows, cols, sums, [=](std::int64_t r, std::int64_t i, auto load, auto& to) __attribute__((always_inline)) {

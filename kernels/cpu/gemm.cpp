@@ -3,7 +3,7 @@
 #include <cblas.h>
 
 #include "kernels/cpu/tile.hpp"
-#include "kernels/cpu/vector/functions.hpp"
+#include "kernels/cpu/vector/pack.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -31,19 +31,27 @@ void large(Trans trans_a, Trans trans_b, int m, int n, int k, double alpha, cons
   cblas_dgemm(CblasRowMajor, cblas(trans_a), cblas(trans_b), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+/// Whether a product with a right factor of k rows and n columns is the library's. The number of rows of the left one
+/// has no say: a row has the same bits in any batch.
+template <class T>
+bool is_large(std::int64_t n, std::int64_t k) {
+  return vector_functions().of<T>().packed_width(n) * k >= kLarge;
+}
+
+/// Whether a product has so few columns that most of a vector of them would be empty.
+template <class T>
+bool is_narrow(std::int64_t n, std::int64_t k) {
+  return 8 * n <= vector_functions().of<T>().packed_width(1) && k >= 8;
+}
+
 template <class T>
 void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, T alpha, const T* a,
-              std::int64_t lda, const T* b, std::int64_t ldb, T beta, const T* bias, T* c, std::int64_t ldc) {
+              std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
   if (m == 0 || n == 0) return;
-  const Functions<T>& functions = vector_functions().of<T>();
-  // The number of rows has no say: a row has the same bits in any batch.
-  const std::int64_t padded = functions.packed_width(n);
-  if (padded * k >= kLarge) {
-    if (bias)
-      for (std::int64_t i = 0; i < m; ++i) std::copy_n(bias, n, c + i * ldc);
+  if (is_large<T>(n, k))
     return large(trans_a, trans_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), alpha, a,
-                 static_cast<int>(lda), b, static_cast<int>(ldb), bias ? T(1) : beta, c, static_cast<int>(ldc));
-  }
+                 static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+  const Functions<T>& functions = vector_functions().of<T>();
   const bool a_transposed = trans_a == Trans::yes, b_transposed = trans_b == Trans::yes;
   functions.product({.m = m,
                      .n = n,
@@ -56,22 +64,51 @@ void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std:
                      .b_row = b_transposed ? 1 : ldb,
                      .b_column = b_transposed ? ldb : 1,
                      .beta = beta,
-                     .bias = bias,
+                     .bias = nullptr,
                      .c = c,
                      .c_row = ldc,
-                     .packed = scratch<T>(kGemmSlot, k * padded)});
+                     .packed = scratch<T>(kGemmSlot, k * functions.packed_width(n))});
+}
+
+/// y (rows, out) = x weight^T + bias; `packed` is the weight's transpose, which only a large product does without.
+template <class T>
+void ordered(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, T* packed,
+             const T* bias, T* y) {
+  if (rows == 0 || out == 0) return;
+  if (is_large<T>(out, in)) {
+    if (bias)
+      for (std::int64_t i = 0; i < rows; ++i) std::copy_n(bias, out, y + i * out);
+    return large(Trans::no, Trans::yes, static_cast<int>(rows), static_cast<int>(out), static_cast<int>(in), T(1), x,
+                 static_cast<int>(in), weight, static_cast<int>(in), bias ? T(1) : T(0), y, static_cast<int>(out));
+  }
+  vector_functions().of<T>().product({.m = rows,
+                                      .n = out,
+                                      .k = in,
+                                      .alpha = T(1),
+                                      .a = x,
+                                      .a_row = in,
+                                      .a_term = 1,
+                                      .b = nullptr,
+                                      .b_row = 0,
+                                      .b_column = 0,
+                                      .beta = T(0),
+                                      .bias = bias,
+                                      .c = y,
+                                      .c_row = out,
+                                      .packed = packed,
+                                      .is_packed = true});
 }
 
 }  // namespace
 
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
           std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-  multiply(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, static_cast<const float*>(nullptr), c, ldc);
+  multiply(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a,
           std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc) {
-  multiply(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, static_cast<const double*>(nullptr), c, ldc);
+  multiply(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
@@ -81,14 +118,45 @@ void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, 
         static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
 }
 
-void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const float* x, const float* weight,
-            const float* bias, float* y) {
-  multiply(Trans::no, Trans::yes, rows, out, in, 1.0f, x, in, weight, in, 0.0f, bias, y, out);
+template <class T>
+AffineMap<T>::AffineMap(std::int64_t out, std::int64_t in, const T* weight, const T* bias, int slot)
+    : out_(out), in_(in), weight_(weight), bias_(bias) {
+  if (!is_narrow<T>(out, in) && !is_large<T>(out, in)) packed_ = pack_matrix(weight, out, in, true, slot);
 }
 
-void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const double* x, const double* weight,
-            const double* bias, double* y) {
-  multiply(Trans::no, Trans::yes, rows, out, in, 1.0, x, in, weight, in, 0.0, bias, y, out);
+template <class T>
+void AffineMap<T>::operator()(std::int64_t rows, const T* x, T* y) const {
+  if (!is_narrow<T>(out_, in_)) return ordered(rows, out_, in_, x, weight_, packed_, bias_, y);
+  vector_functions().of<T>().dots({.rows = rows,
+                                   .columns = out_,
+                                   .terms = in_,
+                                   .a = x,
+                                   .a_row = in_,
+                                   .w = weight_,
+                                   .w_row = in_,
+                                   .bias = bias_,
+                                   .to = y});
 }
+
+template <class T>
+void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, const T* bias, T* y) {
+  AffineMap<T>(out, in, weight, bias, kGemmSlot)(rows, x, y);
+}
+
+template <class T>
+void affine_in_order(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, const T* bias,
+                     T* y) {
+  T* packed = is_large<T>(out, in) ? nullptr : pack_matrix(weight, out, in, true, kGemmSlot);
+  ordered(rows, out, in, x, weight, packed, bias, y);
+}
+
+template class AffineMap<float>;
+template class AffineMap<double>;
+template void affine(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, const float*, float*);
+template void affine(std::int64_t, std::int64_t, std::int64_t, const double*, const double*, const double*, double*);
+template void affine_in_order(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, const float*,
+                              float*);
+template void affine_in_order(std::int64_t, std::int64_t, std::int64_t, const double*, const double*, const double*,
+                              double*);
 
 }  // namespace amend::kernels::cpu

@@ -17,10 +17,27 @@ void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, 
                   const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
                   std::int64_t ldc);
 
-/// y (rows, out) = x (rows, in) weight^T (in, out) + bias, all contiguous; bias null: 0.
-void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const float* x, const float* weight,
-            const float* bias, float* y);
-void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const double* x, const double* weight,
-            const double* bias, double* y);
+/// y (rows, out) = x (rows, in) weight^T (in, out) + bias, all contiguous; bias null: 0. Prepared once, used for many x
+/// by any thread. A row has the same bits in any batch. Belongs to the thread that made it, until it makes the next one
+/// of the same scratch slot.
+template <class T>
+class AffineMap {
+ public:
+  AffineMap(std::int64_t out, std::int64_t in, const T* weight, const T* bias, int slot);
+  void operator()(std::int64_t rows, const T* x, T* y) const;
+
+ private:
+  std::int64_t out_, in_;
+  const T *weight_, *bias_;
+  T* packed_ = nullptr;
+};
+
+/// AffineMap, used once.
+template <class T>
+void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, const T* bias, T* y);
+/// The same; the terms of a sum are added in the order of gemm's, one after the other.
+template <class T>
+void affine_in_order(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, const T* bias,
+                     T* y);
 
 }  // namespace amend::kernels::cpu

@@ -27,14 +27,12 @@ template <class T>
 void forward(const Linear& a) {
   const std::int64_t in = a.x.extent(1), out = a.weight.extent(0);
   const T* x = a.x.as<T>();
-  const T* weight = a.weight.as<T>();
-  const T* bias = a.bias ? a.bias.as<T>() : nullptr;
   T* y = a.y.as<T>();
+  const AffineMap<T> map(out, in, a.weight.as<T>(), elements<T>(a.bias), 2);
   const auto& tiles = row_tiles(a.segments, shared_rows(a.x.extent(0), kForwardRows, 2 * in * out));
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile tile = tiles[static_cast<std::size_t>(t)];
-    T* y_tile = y + tile.first * out;
-    affine(tile.count, out, in, x + tile.first * in, weight, bias, y_tile);
+    map(tile.count, x + tile.first * in, y + tile.first * out);
   });
 }
 

@@ -16,7 +16,8 @@ constexpr double kLayerNormEpsilon = 1e-5;
 template <class T>
 struct Mlp {
   std::int64_t h, m, p, f, in;
-  const T *node, *aggregate, *condition, *weight1, *bias1, *weight2, *bias2, *alpha;
+  const T *node, *aggregate, *condition, *weight1, *weight2, *alpha;
+  AffineMap<T> first, second;
 
   explicit Mlp(const NodeUpdate& a)
       : h(a.node.extent(1)),
@@ -28,10 +29,10 @@ struct Mlp {
         aggregate(a.aggregate.as<T>()),
         condition(a.condition.as<T>()),
         weight1(a.weight1.as<T>()),
-        bias1(a.bias1.as<T>()),
         weight2(a.weight2.as<T>()),
-        bias2(a.bias2.as<T>()),
-        alpha(a.alpha.as<T>()) {}
+        alpha(a.alpha.as<T>()),
+        first(f, in, weight1, a.bias1.as<T>(), 9),
+        second(h, f, weight2, a.bias2.as<T>(), 10) {}
 
   /// normal (rows, in), inverse (rows), pre (rows, f), hidden (rows, f) and product = W2 hidden + b2 (rows, h).
   void run(const RowTile& tile, T* normal, T* inverse, T* pre, T* hidden, T* product) const {
@@ -43,9 +44,9 @@ struct Mlp {
       std::copy_n(condition + tile.segment * p, p, x + h + m);
       inverse[r] = functions.normalise_row(x, in, static_cast<T>(kLayerNormEpsilon));
     }
-    affine(tile.count, f, in, normal, weight1, bias1, pre);
+    first(tile.count, normal, pre);
     functions.silu_row(pre, tile.count * f, hidden);
-    affine(tile.count, h, f, hidden, weight2, bias2, product);
+    second(tile.count, hidden, product);
   }
 };
 

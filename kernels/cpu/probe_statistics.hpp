@@ -108,20 +108,31 @@ const InputStatistics<T>& input_statistics(const Probe& a) {
           .variance = variance,
           .base = base,
           .centred = centred,
-          .squares = FirstLayerInput<T>(squares, n, inputs, FirstLayerSlot::squares)};
+          .squares = FirstLayerInput<T>(squares, n, inputs, FirstLayerSlot::squares, a.x_id != 0)};
   kept_id = a.x_id;
   return kept;
 }
 
-/// Calls `body(matrix, width, node_offset)` for the (count, width) tile of every hidden layer and of the logits.
+/// Calls `body(matrix, width, node_offset)` for the (count, width) tile of every hidden layer.
 template <class T, class Body>
-void for_layers(const Probe& a, const Network& network, std::int64_t first, const Body& body) {
-  const std::int64_t rows = a.x.extent(0), classes = a.logits.extent(2), b = &network - a.table.network;
+void for_hidden_layers(const Probe& a, const Network& network, std::int64_t first, const Body& body) {
   const Block* block = a.table.block + network.first_block;
-  const HiddenLayers<T> activations(a.activation.as<T>(), a.table, network, rows, first);
+  const HiddenLayers<T> activations(a.activation.as<T>(), a.table, network, a.x.extent(0), first);
   for (std::int32_t l = 0; l + 1 < network.block_count; ++l)
     body(activations.target(l), std::int64_t{block[l].rows}, block[l].target_offset);
-  body(a.logits.as<T>() + (b * rows + first) * classes, classes, block[network.block_count - 1].target_offset);
+}
+
+/// Calls `body(column, node)` for the `count` logits of every class, side by side: few columns are slow as a matrix.
+template <class T, class Body>
+void for_logits(const Probe& a, const Network& network, std::int64_t first, std::int64_t count, const Body& body) {
+  const std::int64_t rows = a.x.extent(0), classes = a.logits.extent(2), b = &network - a.table.network;
+  const T* z = a.logits.as<T>() + (b * rows + first) * classes;
+  const std::int64_t node = a.table.block[network.first_block + network.block_count - 1].target_offset;
+  T column[kSubjectRows];
+  for (std::int64_t c = 0; c < classes; ++c) {
+    for (std::int64_t r = 0; r < count; ++r) column[r] = z[r * classes + c];
+    body(static_cast<const T*>(column), node + c);
+  }
 }
 
 /// Writes node_mean, node_rms and node_correlation where asked for; returns the means of all nodes in scratch memory.
@@ -140,13 +151,18 @@ const T* node_statistics(const Probe& a, const InputStatistics<T>& input) {
     const std::int64_t b = &network - table.network;
     T* sum = sums + t * stride;
     T* sum_square = sum + nodes + networks;
-    for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
+    for_hidden_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
       column_moments(x, count, width, sum + node, sum_square + node);
     });
+    const auto moments = [&](const T* x, std::int64_t node) {
+      sum[node] = sum_of(x, count);
+      sum_square[node] = dot(x, x, count);
+    };
+    for_logits<T>(a, network, first, count, moments);
     const T* z = a.logits.as<T>() + (b * rows + first) * classes;
     T* tile_margin = margin + b * n + first;
     for (std::int64_t r = 0; r < count; ++r) tile_margin[r] = margin_of(z + r * classes, classes);
-    column_moments(tile_margin, count, 1, sum + nodes + b, sum_square + nodes + b);
+    moments(tile_margin, nodes + b);
   });
   for (std::int64_t b = 0; b < networks; ++b) {
     const Network& network = table.network[b];
@@ -172,9 +188,21 @@ const T* node_statistics(const Probe& a, const InputStatistics<T>& input) {
     T* centred_margin = scratch<T>(StatisticSlot::centred_margin, kSubjectRows);
     for (std::int64_t r = 0; r < count; ++r) centred_margin[r] = margin[b * n + first + r] - mean[nodes + b];
     variance[nodes + b] = dot(centred_margin, centred_margin, count);
-    for (std::int64_t j = 0; j < network.inputs; ++j)
-      covariance[network.node_offset + j] = dot(input.centred + j * n + first, centred_margin, count);
-    for_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
+    vector_functions().of<T>().dots({.rows = network.inputs,
+                                     .columns = 1,
+                                     .terms = count,
+                                     .a = input.centred + first,
+                                     .a_row = n,
+                                     .w = centred_margin,
+                                     .w_row = count,
+                                     .bias = nullptr,
+                                     .to = covariance + network.node_offset});
+    for_logits<T>(a, network, first, count, [&](const T* z, std::int64_t node) {
+      const T own = mean[node];
+      variance[node] = lane_sum<T>(count, [=](std::int64_t r) { return (z[r] - own) * (z[r] - own); });
+      covariance[node] = lane_sum<T>(count, [=](std::int64_t r) { return (z[r] - own) * centred_margin[r]; });
+    });
+    for_hidden_layers<T>(a, network, first, [&](const T* x, std::int64_t width, std::int64_t node) {
       const T* own = mean + node;
       T* const moments[] = {variance + node, covariance + node};
       column_sums(

@@ -5,6 +5,7 @@
 
 #include "engine/copy.hpp"
 #include "test/support/gradcheck.hpp"
+#include "test/support/op_run.hpp"
 #include "test/support/random_networks.hpp"
 #include "test/support/subject_oracle.hpp"
 #include "test/support/tolerance.hpp"
@@ -49,19 +50,23 @@ Run run(const RandomBatch& batch, const TensorView& x, const TensorView& row_ind
   return r;
 }
 
-bool same(const Run& a, const Run& b) {
+bool same_outputs(const Run& a, const Run& b) {
   return test::same_bits(a.activation, b.activation) && test::same_bits(a.slope, b.slope) &&
-         test::same_bits(a.logits, b.logits) && test::same_bits(a.grad_weight, b.grad_weight) &&
+         test::same_bits(a.logits, b.logits);
+}
+
+bool same(const Run& a, const Run& b) {
+  return same_outputs(a, b) && test::same_bits(a.grad_weight, b.grad_weight) &&
          test::same_bits(a.grad_bias, b.grad_bias);
 }
 
 /// Four networks on 300 rows against networks run row by row in float64.
-void check_against_oracle(const RandomBatch& batch, const Tensor& x, bool indexed) {
+void check_against_oracle(const RandomBatch& batch, const Tensor& x, bool indexed, std::uint64_t id) {
   const DType dtype = x.view().dtype;
   const std::int64_t inputs = x.view().extent(1), rows = indexed ? 270 : 300;
   const Tensor index = test::random_integers({4, rows}, 300, 2);
   const Tensor grad = test::random_tensor({4, rows, 2}, dtype, 4);
-  const Run got = run(batch, x, indexed ? index.view() : TensorView{}, grad);
+  const Run got = run(batch, x, indexed ? index.view() : TensorView{}, grad, id);
 
   std::vector<double> activations(test::values(got.activation).size()), slopes(activations.size()),
       logits(test::values(got.logits).size()), grad_weight(test::values(got.grad_weight).size()),
@@ -109,17 +114,18 @@ void check_against_oracle(const RandomBatch& batch, const Tensor& x, bool indexe
 TEST_CASE("subject_forward agrees with a scalar network, layer by layer") {
   const Activation activation = GENERATE(from_range(std::begin(kActivations), std::end(kActivations)));
   const DType dtype = GENERATE(DType::float32, DType::float64);
-  const bool indexed = GENERATE(false, true);
+  const bool indexed = GENERATE(false, true), kept = GENERATE(false, true);
   check_against_oracle(test::random_batch(kMixed, activation, dtype, 3), test::random_tensor({300, 7}, dtype, 1),
-                       indexed);
+                       indexed, kept ? kernels::new_x_id() : 0);
 }
 
 TEST_CASE("subject_forward agrees with a scalar network on rows that are mostly zeros") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
-  const bool indexed = GENERATE(false, true);
+  const bool indexed = GENERATE(false, true), kept = GENERATE(false, true);
   const RandomBatch batch =
       test::random_batch({{45, 33, 3, 2}, {45, 2}, {45, 16, 2}, {45, 70, 2}}, Activation::relu, dtype, 3);
-  check_against_oracle(batch, test::one_hot_rows(300, {1, 1, 30, 1, 12}, dtype, 1), indexed);
+  check_against_oracle(batch, test::one_hot_rows(300, {1, 1, 30, 1, 12}, dtype, 1), indexed,
+                       kept ? kernels::new_x_id() : 0);
 }
 
 TEST_CASE("subject_forward: leaving out zeros changes no bit, and what is kept about rows is about those rows") {
@@ -141,8 +147,12 @@ TEST_CASE("subject_forward: leaving out zeros changes no bit, and what is kept a
       const Tensor x = test::one_hot_rows(50, {1, 1, 30, 1, 12}, dtype, seed);
       const std::uint64_t id = kernels::new_x_id();
       const Run plain = run(batch, x, {}, grad_50);
-      CHECK(same(plain, run(batch, x, {}, grad_50, id)));
-      CHECK(same(plain, run(batch, x, {}, grad_50, id)));
+      // Where rows are kept gradients are summed by columns: in another order.
+      const Run kept = run(batch, x, {}, grad_50, id);
+      CHECK(same_outputs(plain, kept));
+      CHECK(test::close("subject_backward", kept.grad_weight, test::values(plain.grad_weight)));
+      CHECK(test::same_bits(plain.grad_bias, kept.grad_bias));
+      CHECK(same(kept, run(batch, x, {}, grad_50, id)));
       const Tensor index = test::random_integers({4, 50}, 50, seed);
       CHECK(same(run(batch, x, index, grad_50), run(batch, x, index, grad_50, id)));
     }

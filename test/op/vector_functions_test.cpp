@@ -178,12 +178,26 @@ void check_sparse(std::int64_t rows, std::int64_t terms, std::int64_t columns) {
       REQUIRE(near(product, r * columns + i, sum));
     }
   }
+  std::vector<std::int32_t> column_begin, row_of;
+  std::vector<T> value_of;
+  for (std::int64_t j = 0; j < terms; ++j) {
+    column_begin.push_back(static_cast<std::int32_t>(row_of.size()));
+    for (std::int64_t r = 0; r < rows; ++r)
+      if (const T x = rows_of_a.as<T>()[r * terms + j]; x != T(0)) {
+        row_of.push_back(static_cast<std::int32_t>(r));
+        value_of.push_back(x);
+      }
+  }
+  column_begin.push_back(static_cast<std::int32_t>(row_of.size()));
   const Tensor base = test::random_tensor({terms}, dtype, 6), none({terms}, dtype);
-  for (const bool based : {false, true}) {
+  for (const auto& [based, by_column] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+    kernels::cpu::SparseColumns<T> columns_of_a{};
+    if (by_column) columns_of_a = {column_begin.data(), row_of.data(), value_of.data()};
     functions.sparse_outer({.rows = rows,
                             .columns = columns,
                             .terms = terms,
                             .a = sparse,
+                            .a_columns = columns_of_a,
                             .base = based ? base.as<T>() : nullptr,
                             .d = d.as<T>(),
                             .sums = sums.as<T>(),
@@ -199,6 +213,69 @@ void check_sparse(std::int64_t rows, std::int64_t terms, std::int64_t columns) {
   if (most == 0) return;
   found.most = most - 1;
   CHECK_FALSE(functions.compress(found));
+}
+
+template <class T>
+void check_dots(std::int64_t rows, std::int64_t columns, std::int64_t terms) {
+  const DType dtype = dtype_of<T>();
+  const std::int64_t a_row = terms + 3, w_row = terms + 1;
+  const Tensor a = test::random_tensor({rows, a_row}, dtype, 1), w = test::random_tensor({columns, w_row}, dtype, 2),
+               bias = test::random_tensor({columns}, dtype, 3), to({rows * columns + 1}, dtype);
+  for (const bool biased : {false, true}) {
+    to.as<T>()[rows * columns] = T(7);
+    vector_functions().of<T>().dots({.rows = rows,
+                                     .columns = columns,
+                                     .terms = terms,
+                                     .a = a.as<T>(),
+                                     .a_row = a_row,
+                                     .w = w.as<T>(),
+                                     .w_row = w_row,
+                                     .bias = biased ? bias.as<T>() : nullptr,
+                                     .to = to.as<T>()});
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t c = 0; c < columns; ++c) {
+        double sum = biased ? static_cast<double>(bias.as<T>()[c]) : 0.0, magnitude = 1.0;
+        for (std::int64_t i = 0; i < terms; ++i) {
+          const double term =
+              static_cast<double>(a.as<T>()[r * a_row + i]) * static_cast<double>(w.as<T>()[c * w_row + i]);
+          sum += term;
+          magnitude += std::abs(term);
+        }
+        const double error = std::abs(static_cast<double>(to.as<T>()[r * columns + c]) - sum) / magnitude;
+        REQUIRE(error <= 16 * static_cast<double>(std::numeric_limits<T>::epsilon()));
+      }
+    CHECK(to.as<T>()[rows * columns] == T(7));
+  }
+}
+
+TEST_CASE("dot products agree with the sums of their terms, and write no more than them") {
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    INFO(functions->target);
+    for (const Sizes& size : {Sizes{1, 1, 1}, {16, 1, 16}, {17, 2, 16}, {48, 3, 32}, {5, 4, 33}, {104, 1, 256}}) {
+      check_dots<float>(size.m, size.n, size.k);
+      check_dots<double>(size.m, size.n, size.k);
+    }
+  }
+}
+
+TEST_CASE("an affine map: a row has the same bits in any batch, whatever the number of columns") {
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    const Using scope(*functions);
+    for (const std::int64_t out : {1, 2, 3, 40}) {
+      constexpr std::int64_t in = 20, rows = 29;
+      const Tensor x = test::random_tensor({rows, in}, DType::float32, 1),
+                   weight = test::random_tensor({out, in}, DType::float32, 2),
+                   bias = test::random_tensor({out}, DType::float32, 3);
+      const kernels::cpu::AffineMap<float> map(out, in, weight.as<float>(), bias.as<float>(), 3);
+      Tensor all({rows, out}, DType::float32), one({1, out}, DType::float32);
+      map(rows, x.as<float>(), all.as<float>());
+      for (std::int64_t r = 0; r < rows; ++r) {
+        map(1, x.as<float>() + r * in, one.as<float>());
+        CHECK(test::same_bits(one, slice_rows(all, r, 1)));
+      }
+    }
+  }
 }
 
 TEST_CASE("products without zeros agree with the sums of their terms") {

@@ -12,8 +12,9 @@
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
 inline constexpr double kLayerNormEpsilon = 1e-5;
-/// Edges of a forward tile: the packed weights are read once for all of them.
-inline constexpr std::int64_t kForwardEdges = 24;
+/// Edges of a forward tile: the packed weights are read once for all of them. Whole vectors of edges, and hardly any
+/// left over by the rows of a register tile.
+inline constexpr std::int64_t kForwardEdges = kVectorBytes == 64 ? 32 : 24;
 /// Of a backward tile: the weights' gradients are read and written once for all of them.
 inline constexpr std::int64_t kBackwardEdges = 48;
 
@@ -36,15 +37,18 @@ AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const T* edge, std::int6
                [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                  store(z + k * width + i, sum + (load(u[k] + i, lanes) + load(v[k] + i, lanes)));
                });
-  for (std::int64_t k = 0; k < edges; ++k) {
-    Vector<T> squares{};
-    for_vectors<T, kD>(width, [&](std::int64_t i, auto) {
-      const Vector<T> value = load(z + k * width + i);
-      squares += value * value;
-    });
-    inverse[k] = lane_sum<T>(squares);
+  // Beyond the last edge: rows of the tile that nobody reads.
+  static_assert(kEdges % kLanes<T> == 0);
+  for (std::int64_t k = 0; k < kEdges; k += kLanes<T>) {
+    Vector<T> squares[kLanes<T>] = {};
+#pragma GCC unroll 16
+    for (std::int64_t n = 0; n < kLanes<T>; ++n)
+      for_vectors<T, kD>(width, [&](std::int64_t i, auto) {
+        const Vector<T> value = load(z + (k + n) * width + i);
+        squares[n] += value * value;
+      });
+    store(inverse + k, lane_sums<T>(squares));
   }
-  for (std::int64_t k = edges; k < kEdges; ++k) inverse[k] = T(0);
   const T share = T(1) / static_cast<T>(d);
   for (std::int64_t k = 0; k < kEdges; ++k)
     inverse[k] = inverse_root(inverse[k] * share + static_cast<T>(kLayerNormEpsilon));

@@ -3,12 +3,12 @@
 // The network of every weight on consecutive target rows of one block, a tile of edges at a time: hidden layers never
 // leave the first cache.
 
+#include "kernels/cpu/vector/dots.hpp"
 #include "kernels/cpu/vector/edge_input.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
 
 inline constexpr std::int64_t kHeadEdges = kInputEdges;
-static_assert(kHeadEdges % 4 == 0);
 
 template <class T>
 std::int64_t edit_head_scratch(std::int64_t h, std::int64_t d, std::int64_t d2) {
@@ -49,16 +49,11 @@ AMEND_INLINE HiddenTile<T> hidden_layers(const EditHeadRows<T>& a, const HeadInp
     const Vector<T> nodes = (load(u[k] + i, lanes) + load(v[k] + i, lanes)) + load(a.bias + i, lanes);
     store(first.at(k, i), positive_part(sum + nodes));
   };
-  if (a.d2 == 0) {
-    multiply<kH>(edges, h, a.d, in.edge, packed(a.packed_weight, a.d), finish);
-  } else {
-    multiply<kH>(edges, h, a.d, in.edge, packed(a.packed_weight, a.d),
-                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) { store(first.at(k, i), sum); });
-    multiply<kH>(edges, h, a.d2, in.edge2, packed(a.packed_weight2, a.d2),
-                 [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
-                   finish(k, i, load<T>(first.at(k, i)) + sum, lanes);
-                 });
-  }
+  const Factors<T> edge{a.d, in.edge, packed(a.packed_weight, a.d)};
+  if (a.d2 == 0)
+    multiply<kH>(edges, h, {edge}, nullptr, finish);
+  else
+    multiply<kH>(edges, h, {edge, {a.d2, in.edge2, packed(a.packed_weight2, a.d2)}}, nullptr, finish);
   if (a.packed_mix == nullptr) return first;
   multiply<kH>(
       edges, h, h, Left<T>{first.data, first.width, 1}, packed(a.packed_mix, h),
@@ -77,20 +72,15 @@ void edit_head_rows(const EditHeadRows<T>& args) {
     const std::int64_t edges = count - begin < kHeadEdges ? count - begin : kHeadEdges;
     const HeadInputs<T> in(a, begin, edges, at, room);
     const HiddenTile<T> last = hidden_layers<kH>(a, in, edges, at, first, second);
-    T* out = a.out + begin * a.outputs;
-    // Four edges at a time; rows behind the last edge are there, and nobody reads what comes of them.
-    for (std::int64_t k = 0; k < edges; k += 4)
-      for (std::int64_t o = 0; o < a.outputs; ++o) {
-        Vector<T> product[4] = {};
-        for_vectors<T, kH>(h, [&](std::int64_t i, auto lanes) {
-          const Vector<T> head = load(a.head + o * h + i, lanes);
-#pragma GCC unroll 4
-          for (int e = 0; e < 4; ++e) product[e] += load<T>(last.at(k + e, i)) * head;
-        });
-        T sum[4];
-        lane_sums<T>(product, sum);
-        for (std::int64_t e = 0; e < 4 && k + e < edges; ++e) out[(k + e) * a.outputs + o] = sum[e] + a.head_bias[o];
-      }
+    dot_products<kH>(DotProducts<T>{.rows = edges,
+                                    .columns = a.outputs,
+                                    .terms = h,
+                                    .a = last.data,
+                                    .a_row = width,
+                                    .w = a.head,
+                                    .w_row = h,
+                                    .bias = a.head_bias,
+                                    .to = a.out + begin * a.outputs});
     at.skip(edges);
   }
 }

@@ -26,7 +26,21 @@ struct SmallProduct {
   const T* bias;  // (n) or null
   T* c;
   std::int64_t c_row;
-  T* packed;  // room for k rows of Functions::packed_width(n)
+  T* packed;               // room for k rows of Functions::packed_width(n)
+  bool is_packed = false;  // b lies there already, and is not read
+};
+
+/// to (rows, columns) = a w^T + bias, with `a` of rows a_row apart and `w` of rows w_row apart, both of `terms`
+/// elements.
+template <class T>
+struct DotProducts {
+  std::int64_t rows, columns, terms;
+  const T* a;
+  std::int64_t a_row;
+  const T* w;
+  std::int64_t w_row;
+  const T* bias;  // (columns) or null
+  T* to;
 };
 
 /// A matrix of elements (i, j) = data[i * row + j * column] as the right factor of products, packed into
@@ -44,6 +58,14 @@ template <class T>
 struct SparseRows {
   const std::int32_t* begin;  // (rows + 1)
   const std::int32_t* column;
+  const T* value;
+};
+
+/// The same matrix by its columns, rows ascending.
+template <class T>
+struct SparseColumns {
+  const std::int32_t* begin;  // (columns + 1)
+  const std::int32_t* row;
   const T* value;
 };
 
@@ -71,13 +93,14 @@ struct SparseProduct {
   T* c;
 };
 
-/// c (columns, terms) = d^T (a + base) with d (rows, columns) and a (rows, terms); without a base the bits of a
-/// SmallProduct.
+/// c (columns, terms) = d^T (a + base) with d (rows, columns) and a (rows, terms). By a's columns, where they are
+/// given: sums stay in registers. By its rows without a base: the bits of a SmallProduct.
 template <class T>
 struct SparseOuter {
   std::int64_t rows, columns, terms;
   SparseRows<T> a;
-  const T* base;  // (terms), the same for every row, or null
+  SparseColumns<T> a_columns;  // or null pointers
+  const T* base;               // (terms), the same for every row, or null
   const T* d;
   T* sums;  // room for terms * Functions::packed_width(1)
   T* c;
@@ -197,6 +220,7 @@ struct Functions {
   std::int64_t (*packed_width)(std::int64_t columns);
   void (*pack)(const PackedMatrix<T>&);
   void (*product)(const SmallProduct<T>&);
+  void (*dots)(const DotProducts<T>&);
   bool (*compress)(const CompressedRows<T>&);  // false where there are more than `most`
   void (*sparse_product)(const SparseProduct<T>&);
   void (*sparse_outer)(const SparseOuter<T>&);

@@ -39,7 +39,9 @@ void product(const SmallProduct<T>& args) {
   const SmallProduct<T> p = args;  // a copy: stores cannot change it
   const Left<T> a{p.a, p.a_row, p.a_term};
   Right<T> b = row_major(p.b, p.b_row);
-  if (p.b_column != 1 || p.n % kLanes<T> != 0) {
+  if (p.is_packed) {
+    b = packed(static_cast<const T*>(p.packed), p.k);
+  } else if (p.b_column != 1 || p.n % kLanes<T> != 0) {
     pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.packed});
     b = packed(static_cast<const T*>(p.packed), p.k);
   }

@@ -100,17 +100,27 @@ void sparse_product(const SparseProduct<T>& p) {
   });
 }
 
-/// sums (terms, kPanel) = a^T d for the panel of d's columns that begins at d; total (kPanel): the sums of its rows.
+/// total (kPanel) = the sums of the rows of the panel of d's columns that begins at d.
+template <class T, class LowLanes, class HighLanes>
+AMEND_INLINE void sum_rows(std::int64_t rows, const T* d, std::int64_t stride, T* total, LowLanes low_lanes,
+                           HighLanes high_lanes) {
+  Vector<T> low{}, high{};
+  for (std::int64_t r = 0; r < rows; ++r, d += stride) {
+    low += load(d, low_lanes);
+    high += load(d + kLanes<T>, high_lanes);
+  }
+  store(total, low);
+  store(total + kLanes<T>, high);
+}
+
+/// sums (terms, kPanel) += a^T d for that panel.
 template <class T, class LowLanes, class HighLanes>
 AMEND_INLINE void add_rows(std::int64_t rows, const SparseRows<T>& a, const T* d, std::int64_t stride, T* sums,
-                           T* total, LowLanes low_lanes, HighLanes high_lanes) {
+                           LowLanes low_lanes, HighLanes high_lanes) {
   const std::int32_t *begin = a.begin, *column = a.column;
   const T* value = a.value;
-  Vector<T> low_total{}, high_total{};
   for (std::int64_t r = 0; r < rows; ++r, d += stride) {
     const Vector<T> low = load(d, low_lanes), high = load(d + kLanes<T>, high_lanes);
-    low_total += low;
-    high_total += high;
     for (std::int64_t e = begin[r], end = begin[r + 1]; e < end; ++e) {
       T* sum = sums + column[e] * kPanel<T>;
       const Vector<T> factor = broadcast(value[e]);
@@ -118,16 +128,43 @@ AMEND_INLINE void add_rows(std::int64_t rows, const SparseRows<T>& a, const T* d
       store(sum + kLanes<T>, load(sum + kLanes<T>) + factor * high);
     }
   }
-  store(total, low_total);
-  store(total + kLanes<T>, high_total);
+}
+
+/// The same sums by a's columns, four entries side by side.
+template <class T, class LowLanes, class HighLanes>
+AMEND_INLINE void add_columns(std::int64_t terms, const SparseColumns<T>& a, const T* d, std::int64_t stride, T* sums,
+                              LowLanes low_lanes, HighLanes high_lanes) {
+  constexpr std::int32_t kTogether = 4;
+  for (std::int64_t j = 0; j < terms; ++j) {
+    Vector<T> low[kTogether] = {}, high[kTogether] = {};
+    const auto add = [&](std::int32_t e, std::int32_t to) {
+      const T* row = d + a.row[e] * stride;
+      const Vector<T> factor = broadcast(a.value[e]);
+      low[to] += factor * load(row, low_lanes);
+      high[to] += factor * load(row + kLanes<T>, high_lanes);
+    };
+    std::int32_t e = a.begin[j];
+    const std::int32_t end = a.begin[j + 1];
+    for (; e + kTogether <= end; e += kTogether)
+#pragma GCC unroll 4
+      for (std::int32_t k = 0; k < kTogether; ++k) add(e + k, k);
+    for (; e < end; ++e) add(e, 0);
+    store(sums + j * kPanel<T>, (low[0] + low[1]) + (low[2] + low[3]));
+    store(sums + j * kPanel<T> + kLanes<T>, (high[0] + high[1]) + (high[2] + high[3]));
+  }
 }
 
 template <class T>
 void sparse_outer(const SparseOuter<T>& p) {
   for_panels<T>(p.columns, [&](std::int64_t first, auto low_lanes, auto high_lanes) {
-    for (std::int64_t i = 0; i < p.terms * kPanel<T>; i += kLanes<T>) store(p.sums + i, Vector<T>{});
     T total[kPanel<T>];
-    add_rows(p.rows, p.a, p.d + first, p.columns, p.sums, total, low_lanes, high_lanes);
+    if (p.a_columns.begin != nullptr) {
+      add_columns(p.terms, p.a_columns, p.d + first, p.columns, p.sums, low_lanes, high_lanes);
+    } else {
+      for (std::int64_t i = 0; i < p.terms * kPanel<T>; i += kLanes<T>) store(p.sums + i, Vector<T>{});
+      add_rows(p.rows, p.a, p.d + first, p.columns, p.sums, low_lanes, high_lanes);
+    }
+    if (p.base != nullptr) sum_rows(p.rows, p.d + first, p.columns, total, low_lanes, high_lanes);
     const std::int64_t width = p.columns - first < kPanel<T> ? p.columns - first : kPanel<T>;
     T* c = p.c + first * p.terms;
     transpose<T>(p.terms, width, p.sums, kPanel<T>, c, p.terms);

@@ -1,4 +1,5 @@
 // All inner loops for one instruction set: AMEND_VECTOR_TARGET is its name as an identifier, AMEND_VECTOR_NAME as text.
+#include "kernels/cpu/vector/dots.hpp"
 #include "kernels/cpu/vector/edge_embed.hpp"
 #include "kernels/cpu/vector/edge_update.hpp"
 #include "kernels/cpu/vector/edit_head.hpp"
@@ -15,6 +16,7 @@ constexpr Functions<T> kFunctions = {
     .packed_width = packed_width<T>,
     .pack = pack<T>,
     .product = product<T>,
+    .dots = dots<T>,
     .compress = compress<T>,
     .sparse_product = sparse_product<T>,
     .sparse_outer = sparse_outer<T>,

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/math.hpp"
 
@@ -75,34 +76,24 @@ AMEND_INLINE T lane_sum(Vector<T> x) {
   return x[0] + x[1];
 }
 
-/// sum[k] = lane_sum of x[k], with fewer operations than one after the other.
-template <class T>
-AMEND_INLINE void lane_sums(const Vector<T> (&x)[4], T (&sum)[4]) {
-  if constexpr (kLanes<T> < 4) {
-    for (int k = 0; k < 4; ++k) sum[k] = lane_sum<T>(x[k]);
-  } else {
-    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-    Four a[4];
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      if constexpr (kLanes<T> == 4) {
-        a[k] = x[k];
-      } else if constexpr (kLanes<T> == 8) {
-        a[k] = __builtin_shufflevector(x[k], x[k], 0, 1, 2, 3) + __builtin_shufflevector(x[k], x[k], 4, 5, 6, 7);
-      } else {
-        const auto half = __builtin_shufflevector(x[k], x[k], 0, 1, 2, 3, 4, 5, 6, 7) +
-                          __builtin_shufflevector(x[k], x[k], 8, 9, 10, 11, 12, 13, 14, 15);
-        a[k] = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
-      }
-    }
-    const Four first =
-                   __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5) + __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7),
-               second =
-                   __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5) + __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7),
-               all = __builtin_shufflevector(first, second, 0, 1, 4, 5) +
-                     __builtin_shufflevector(first, second, 2, 3, 6, 7);
-    for (int k = 0; k < 4; ++k) sum[k] = all[k];
-  }
+/// Of lanes that are kBit apart: their sums of `a` where the bit of the lane is not set, of `b` where it is.
+template <class T, std::int64_t kBit, std::int64_t... kLane>
+AMEND_INLINE Vector<T> sums_of_pairs(Vector<T> a, Vector<T> b, std::integer_sequence<std::int64_t, kLane...>) {
+  return __builtin_shufflevector(a, b, (kLane & kBit ? kLanes<T> + kLane : kLane)...) +
+         __builtin_shufflevector(a, b, (kLane & kBit ? kLanes<T> + (kLane ^ kBit) : kLane ^ kBit)...);
+}
+
+/// The sums of the lanes of x[0], x[1] and so on, one a lane: fewer operations than one sum after the other. `x` is
+/// overwritten.
+template <class T, std::int64_t kBit = kLanes<T> / 2>
+AMEND_INLINE Vector<T> lane_sums(Vector<T> (&x)[kLanes<T>]) {
+#pragma GCC unroll 8
+  for (std::int64_t i = 0; i < kBit; ++i)
+    x[i] = sums_of_pairs<T, kBit>(x[i], x[i + kBit], std::make_integer_sequence<std::int64_t, kLanes<T>>{});
+  if constexpr (kBit > 1)
+    return lane_sums<T, kBit / 2>(x);
+  else
+    return x[0];
 }
 
 /// The first `count` lanes are those of `x`, the others 0.
