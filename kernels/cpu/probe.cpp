@@ -1,15 +1,19 @@
 // sum_c p_c (d log p_c / d v)^2 = |S^T dz / dv|^2 with S S^T = diag(p) - p p^T: the columns of S, "seeds", are carried
 // back like gradients of the logits. Two classes: one seed, sqrt(p_0 p_1) (-1, 1). More: seed c is sqrt(p_c) (e_c - p).
+// With two classes (-1, 1) is carried back once and held against what a row has of it: the seed's root, and the
+// gradients of objectives, which are opposite as they are of functions of the probabilities.
 // With G = sum over seeds of delta^2, (rows, neurons): fisher = G^T (a - mu)^2 / rows, fisher_bias = column means of G.
 // The squares of the centred input are formed once for all networks; where most of x is zero, as columns of a category
 // are, without the zeros: x = 0 has mu^2, which every row of such a column gets, and the others what they differ by.
 // Bytes: 4 rows (inputs + 4 hidden) per network, 4 edges per row tile of kSubjectRows rows for partial sums; the shared
 // input stays in the cache. Operations per network and seed: 2 rows edges for the error signal and, for the saliency, 2
 // rows edges of the first block; 2 rows edges for the products of squares; gradients as subject_backward, for each
-// objective.
+// objective, but that two classes share one error signal.
 #include "kernels/probe.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "kernels/cpu/logit_tile.hpp"
 #include "kernels/cpu/probe_statistics.hpp"
@@ -23,9 +27,11 @@ constexpr const char* kName = "probe";
 
 /// Scratch slots; those of the calling thread first.
 enum Slot {
-  kPartial = 20,  // of Fisher, then of gradients
-  kPartialBias,
+  kFisher = 16,
+  kFisherBias,
   kSaliency,
+  kGradient,
+  kGradientBias,
   kSquares,
   kSeed,
   kDelta,
@@ -88,6 +94,22 @@ void store_partials(const T* partial, std::int64_t parts, std::int64_t count, T 
   });
 }
 
+/// to[r, i] = map(r, from[r, i]), a vector of elements at a time.
+template <class T, class Map>
+void map_rows(std::int64_t rows, std::int64_t width, const T* from, T* to, const Map& map) {
+  for (std::int64_t r = 0; r < rows; ++r, from += width, to += width)
+    native_target::for_vectors<T, 0>(width, [&](std::int64_t i, auto lanes) {
+      native_target::store(to + i, map(r, native_target::load(from + i, lanes)), lanes);
+    });
+}
+
+/// A row tile of a network.
+struct Tile {
+  const Network& network;
+  const Block* block;  // first of the network
+  std::int64_t first, count;
+};
+
 /// Partial sums of one row tile; a null pointer is skipped.
 template <class T>
 struct TileSums {
@@ -100,95 +122,55 @@ struct TileSums {
 template <class T>
 class TileFisher {
  public:
-  TileFisher(const Probe& a, const InputStatistics<T>& input, const T* node_mean, const Network& network,
-             std::int64_t first, std::int64_t count, TileSums<T> sums)
+  TileFisher(const Probe& a, const InputStatistics<T>& input, const T* node_mean, const Tile& tile, TileSums<T> sums)
       : a_(a),
         input_(input),
         node_mean_(node_mean),
-        network_(network),
-        block_(a.table.block + network.first_block),
-        node_begin_(network.node_offset + network.inputs),
-        first_(first),
-        count_(count),
-        sums_(sums) {}
-
-  void run() {
-    const std::int64_t rows = a_.x.extent(0), classes = a_.logits.extent(2), b = &network_ - a_.table.network;
-    const std::int64_t features = features_count(), widest = widest_layer(a_.table);
-    const T* z = a_.logits.as<T>() + (b * rows + first_) * classes;
-    const HiddenLayers<T> slopes(a_.slope.as<T>(), a_.table, network_, rows, first_);
-    if (sums_.saliency) std::fill_n(sums_.saliency + b * features, features, T(0));
-    T* seed = scratch<T>(kSeed, kSubjectRows * classes);
-    T* buffer = scratch<T>(kDelta, 2 * kSubjectRows * widest);
-    const std::int64_t seeds = classes == 2 ? 1 : classes;
-    for (std::int64_t s = 0; s < seeds; ++s) {
-      fill_seed(z, classes, s, seed);
-      subject_tile_backward<T>(network_, block_, a_.weight.as<T>(), slopes, count_, seed, buffer, widest,
-                               [&](std::int32_t l, const T* delta) {
-                                 add_signal(l, delta, s == 0);
-                                 if (l == 0 && sums_.saliency) add_saliency(delta);
-                               });
-    }
-    reduce();
+        network_(tile.network),
+        block_(tile.block),
+        node_begin_(network_.node_offset + network_.inputs),
+        first_(tile.first),
+        count_(tile.count),
+        sums_(sums) {
+    if (sums_.saliency) std::fill_n(saliency(), features_count(), T(0));
   }
 
- private:
-  std::int64_t features_count() const { return a_.feature_saliency ? a_.feature_offset.count() - 1 : 0; }
-
-  void fill_seed(const T* z, std::int64_t classes, std::int64_t which, T* seed) const {
-    if (classes == 2) {
+  /// Of two classes: `delta` is what (-1, 1) gives. Last block first.
+  void add(std::int32_t l, const T* delta) {
+    const std::int64_t width = block_[l].rows;
+    T* g = signal(l);
+    if (l + 1 == network_.block_count) {
+      root_ = scratch<T>(kSeed, 3 * kSubjectRows) + 2 * kSubjectRows;
+      const T* z = logits();
       for (std::int64_t r = 0; r < count_; ++r) {
         const TwoClasses<T> p(z[2 * r + 1] - z[2 * r]);
         // Root by root: the product of the two may lie below the smallest normal number.
-        const T s = std::sqrt(p.first) * std::sqrt(p.second);
-        seed[2 * r] = -s;
-        seed[2 * r + 1] = s;
+        root_[r] = std::sqrt(p.first) * std::sqrt(p.second);
+        g[2 * r] = g[2 * r + 1] = root_[r] * root_[r];
       }
-      return;
+    } else {
+      map_rows(count_, width, delta, g, [this](std::int64_t r, auto x) { return (root_[r] * root_[r]) * (x * x); });
     }
-    for (std::int64_t r = 0; r < count_; ++r) {
-      T* p = seed + r * classes;
-      softmax(z + r * classes, classes, p);
-      const T root = std::sqrt(p[which]);
-      for (std::int64_t c = 0; c < classes; ++c) p[c] *= -root;
-      p[which] += root;
-    }
+    if (l == 0 && sums_.saliency) add_saliency(delta, root_);
   }
 
-  /// G of the neurons that block l produces, (count, block.rows).
-  T* signal(std::int32_t l) const {
-    return scratch<T>(kSignal, a_.table.max_nodes * kSubjectRows) +
-           (block_[l].target_offset - node_begin_) * kSubjectRows;
-  }
-
-  void add_signal(std::int32_t l, const T* delta, bool first_seed) const {
-    T* g = signal(l);
-    const std::int64_t n = count_ * block_[l].rows;
-    if (first_seed)
-      for (std::int64_t i = 0; i < n; ++i) g[i] = delta[i] * delta[i];
-    else
-      for (std::int64_t i = 0; i < n; ++i) g[i] += delta[i] * delta[i];
-  }
-
-  /// The rows are innermost, so that columns of a feature add up in vectors.
-  void add_saliency(const T* delta) const {
-    const std::int64_t inputs = network_.inputs, out = block_[0].rows, features = features_count();
-    T* grad_x = scratch<T>(kFeature, (inputs + 1) * kSubjectRows);  // (inputs, count)
-    T* change = grad_x + inputs * kSubjectRows;                     // (count)
-    gemm(Trans::yes, Trans::yes, inputs, count_, out, T(1), a_.weight.as<T>() + block_[0].edge_offset, inputs, delta,
-         out, T(0), grad_x, count_);
-    const std::int32_t* offset = a_.feature_offset.as<std::int32_t>();
-    T* saliency = sums_.saliency + (&network_ - a_.table.network) * features;
-    for (std::int64_t f = 0; f < features; ++f) {
-      std::fill_n(change, count_, T(0));
-      for (std::int64_t j = offset[f]; j < offset[f + 1]; ++j) {
-        const T* centred = input_.centred + j * a_.statistic_rows + first_;
-        for (std::int64_t r = 0; r < count_; ++r) change[r] += centred[r] * grad_x[j * count_ + r];
-      }
-      saliency[f] += dot(change, change, count_);
+  /// Of more classes: carries every seed back.
+  void add_seeds(std::int64_t classes) {
+    const std::int64_t rows = a_.x.extent(0), widest = widest_layer(a_.table);
+    const HiddenLayers<T> slopes(a_.slope.as<T>(), a_.table, network_, rows, first_);
+    T* seed = scratch<T>(kSeed, kSubjectRows * classes);
+    T* buffer = scratch<T>(kDelta, 2 * kSubjectRows * widest);
+    for (std::int64_t s = 0; s < classes; ++s) {
+      fill_seed(classes, s, seed);
+      subject_tile_backward<T>(network_, block_, a_.weight.as<T>(), slopes, count_, seed, buffer, widest,
+                               [&](std::int32_t l, const T* delta) {
+                                 add_signal(l, delta, s == 0);
+                                 if (l == 0 && sums_.saliency) add_saliency(delta, nullptr);
+                               });
     }
   }
 
+  /// The sums, of what was added.
   void reduce() const {
     const std::int64_t rows = a_.x.extent(0);
     const HiddenLayers<T> activations(a_.activation.as<T>(), a_.table, network_, rows, first_);
@@ -217,6 +199,60 @@ class TileFisher {
     if (sums_.fisher_bias) std::fill_n(sums_.fisher_bias + network_.node_offset, network_.inputs, T(0));
   }
 
+ private:
+  std::int64_t features_count() const { return a_.feature_saliency ? a_.feature_offset.count() - 1 : 0; }
+  T* saliency() const { return sums_.saliency + (&network_ - a_.table.network) * features_count(); }
+  const T* logits() const {
+    return a_.logits.as<T>() + ((&network_ - a_.table.network) * a_.x.extent(0) + first_) * a_.logits.extent(2);
+  }
+
+  void fill_seed(std::int64_t classes, std::int64_t which, T* seed) const {
+    const T* z = logits();
+    for (std::int64_t r = 0; r < count_; ++r) {
+      T* p = seed + r * classes;
+      softmax(z + r * classes, classes, p);
+      const T root = std::sqrt(p[which]);
+      for (std::int64_t c = 0; c < classes; ++c) p[c] *= -root;
+      p[which] += root;
+    }
+  }
+
+  /// G of the neurons that block l produces, (count, block.rows).
+  T* signal(std::int32_t l) const {
+    return scratch<T>(kSignal, a_.table.max_nodes * kSubjectRows) +
+           (block_[l].target_offset - node_begin_) * kSubjectRows;
+  }
+
+  void add_signal(std::int32_t l, const T* delta, bool first_seed) const {
+    T* g = signal(l);
+    const std::int64_t n = count_ * block_[l].rows;
+    if (first_seed)
+      for (std::int64_t i = 0; i < n; ++i) g[i] = delta[i] * delta[i];
+    else
+      for (std::int64_t i = 0; i < n; ++i) g[i] += delta[i] * delta[i];
+  }
+
+  /// Of the error signal `root` times delta, a root a row or null. The rows are innermost, so that columns of a feature
+  /// add up in vectors.
+  void add_saliency(const T* delta, const T* root) const {
+    const std::int64_t inputs = network_.inputs, out = block_[0].rows, features = features_count();
+    T* grad_x = scratch<T>(kFeature, (inputs + 1) * kSubjectRows);  // (inputs, count)
+    T* change = grad_x + inputs * kSubjectRows;                     // (count)
+    gemm(Trans::yes, Trans::yes, inputs, count_, out, T(1), a_.weight.as<T>() + block_[0].edge_offset, inputs, delta,
+         out, T(0), grad_x, count_);
+    const std::int32_t* offset = a_.feature_offset.as<std::int32_t>();
+    for (std::int64_t f = 0; f < features; ++f) {
+      std::fill_n(change, count_, T(0));
+      for (std::int64_t j = offset[f]; j < offset[f + 1]; ++j) {
+        const T* centred = input_.centred + j * a_.statistic_rows + first_;
+        for (std::int64_t r = 0; r < count_; ++r) change[r] += centred[r] * grad_x[j * count_ + r];
+      }
+      if (root)
+        for (std::int64_t r = 0; r < count_; ++r) change[r] *= root[r];
+      saliency()[f] += dot(change, change, count_);
+    }
+  }
+
   const Probe& a_;
   const InputStatistics<T>& input_;
   const T* node_mean_;
@@ -224,75 +260,151 @@ class TileFisher {
   const Block* block_;
   std::int64_t node_begin_, first_, count_;
   TileSums<T> sums_;
+  T* root_ = nullptr;  // (count): of the seeds of two classes
 };
 
+/// The gradients of the objectives over the rows of one tile.
 template <class T>
-void fisher(const Probe& a, const InputStatistics<T>& input, const T* node_mean) {
+class TileGradient {
+ public:
+  /// Partial sums of the tile, one after the other for each objective; null: skipped.
+  TileGradient(const Probe& a, const FirstLayerInput<T>& input, const Tile& tile, T* sum, T* sum_bias)
+      : a_(a), input_(input), tile_(tile), sum_(sum), sum_bias_(sum_bias) {
+    const std::int64_t inputs = tile.network.inputs;
+    for (std::int64_t o = 0; sum_bias_ && o < objectives(); ++o)
+      std::fill_n(sum_bias_ + o * a_.table.node_count + tile.network.node_offset, inputs, T(0));
+  }
+
+  /// Whether there are two classes and the gradients of every row are opposite.
+  bool is_opposite() const {
+    if (a_.logits.extent(2) != 2) return false;
+    for (std::int64_t o = 0; o < objectives(); ++o) {
+      const T* g = grad_logits(o);
+      bool same = true;
+      for (std::int64_t r = 0; r < tile_.count; ++r) same &= g[2 * r] == -g[2 * r + 1];
+      if (!same) return false;
+    }
+    return true;
+  }
+
+  /// Of opposite gradients: `delta` is what (-1, 1) gives.
+  void add(std::int32_t l, const T* delta) const {
+    const std::int64_t width = tile_.block[l].rows;
+    T* own = scratch<T>(kSquares, kSubjectRows * widest_layer(a_.table));
+    for (std::int64_t o = 0; o < objectives(); ++o) {
+      const T* g = grad_logits(o);
+      if (l + 1 == tile_.network.block_count) {
+        add_objective(o, l, g);
+        continue;
+      }
+      map_rows(tile_.count, width, delta, own, [g](std::int64_t r, auto x) { return g[2 * r + 1] * x; });
+      add_objective(o, l, own);
+    }
+  }
+
+  /// Of any: carries them back one after the other.
+  void add_each() const {
+    const std::int64_t widest = widest_layer(a_.table);
+    const HiddenLayers<T> slopes(a_.slope.as<T>(), a_.table, tile_.network, a_.x.extent(0), tile_.first);
+    T* buffer = scratch<T>(kDelta, 2 * kSubjectRows * widest);
+    for (std::int64_t o = 0; o < objectives(); ++o)
+      subject_tile_backward<T>(tile_.network, tile_.block, a_.weight.as<T>(), slopes, tile_.count, grad_logits(o),
+                               buffer, widest, [&](std::int32_t l, const T* delta) { add_objective(o, l, delta); });
+  }
+
+ private:
+  std::int64_t objectives() const { return a_.grad_logits.extent(0); }
+  const T* grad_logits(std::int64_t o) const {
+    const std::int64_t b = &tile_.network - a_.table.network;
+    return a_.grad_logits.as<T>() +
+           ((o * a_.table.network_count + b) * a_.x.extent(0) + tile_.first) * a_.logits.extent(2);
+  }
+
+  void add_objective(std::int64_t o, std::int32_t l, const T* delta) const {
+    const std::int64_t in = tile_.block[l].cols, out = tile_.block[l].rows, count = tile_.count;
+    if (sum_bias_) column_sums(delta, count, out, sum_bias_ + o * a_.table.node_count + tile_.block[l].target_offset);
+    if (!sum_) return;
+    T* sum = sum_ + o * a_.table.edge_count + tile_.block[l].edge_offset;
+    if (l == 0)
+      return first_layer_gradient<T>(input_.tile(&tile_.network - a_.table.network, tile_.first, count), nullptr, count,
+                                     out, in, delta, sum);
+    const HiddenLayers<T> activations(a_.activation.as<T>(), a_.table, tile_.network, a_.x.extent(0), tile_.first);
+    gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, activations.source(l), in, T(0), sum, in);
+  }
+
+  const Probe& a_;
+  const FirstLayerInput<T>& input_;
+  const Tile& tile_;
+  T *sum_, *sum_bias_;
+};
+
+/// Seeds, where there are statistics of the input, and gradients, where they are asked for.
+template <class T>
+void carry_back(const Probe& a, const InputStatistics<T>* statistics, const T* node_mean) {
   const BlockTable& table = a.table;
-  const std::int64_t n = a.statistic_rows, tiles = subject_tiles(n), salient = a.feature_saliency.count();
-  T* partial = a.fisher ? scratch<T>(kPartial, tiles * table.edge_count) : nullptr;
-  T* partial_bias = a.fisher_bias ? scratch<T>(kPartialBias, tiles * table.node_count) : nullptr;
-  T* partial_saliency = a.feature_saliency ? scratch<T>(kSaliency, tiles * salient) : nullptr;
-  for_subject_tiles(table, n, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
-    const TileSums<T> sums{.fisher = partial ? partial + t * table.edge_count : nullptr,
-                           .fisher_bias = partial_bias ? partial_bias + t * table.node_count : nullptr,
-                           .saliency = partial_saliency ? partial_saliency + t * salient : nullptr};
-    TileFisher<T>(a, input, node_mean, network, first, count, sums).run();
+  const bool gradients = a.gradient || a.gradient_bias;
+  const std::int64_t n = a.statistic_rows, rows = gradients ? a.x.extent(0) : n, classes = a.logits.extent(2);
+  const std::int64_t tiles = subject_tiles(rows), seed_tiles = subject_tiles(n), salient = a.feature_saliency.count();
+  const std::int64_t objectives = gradients ? a.grad_logits.extent(0) : 0, edges = objectives * table.edge_count,
+                     nodes = objectives * table.node_count;
+  T* fisher = a.fisher ? scratch<T>(kFisher, seed_tiles * table.edge_count) : nullptr;
+  T* fisher_bias = a.fisher_bias ? scratch<T>(kFisherBias, seed_tiles * table.node_count) : nullptr;
+  T* saliency = a.feature_saliency ? scratch<T>(kSaliency, seed_tiles * salient) : nullptr;
+  T* gradient = a.gradient ? scratch<T>(kGradient, tiles * edges) : nullptr;
+  T* gradient_bias = a.gradient_bias ? scratch<T>(kGradientBias, tiles * nodes) : nullptr;
+  std::optional<FirstLayerInput<T>> input;
+  if (gradients) input = first_layer_input<T>(a.x, a.x_id, {});
+  for_subject_tiles(table, rows, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
+    const Tile all{network, table.block + network.first_block, first, count},
+        salient_part{network, all.block, first, statistics ? std::clamp<std::int64_t>(n - first, 0, count) : 0};
+    std::optional<TileFisher<T>> seeds;
+    if (salient_part.count > 0)
+      seeds.emplace(a, *statistics, node_mean, salient_part,
+                    TileSums<T>{.fisher = fisher ? fisher + t * table.edge_count : nullptr,
+                                .fisher_bias = fisher_bias ? fisher_bias + t * table.node_count : nullptr,
+                                .saliency = saliency ? saliency + t * salient : nullptr});
+    std::optional<TileGradient<T>> objective;
+    if (gradients)
+      objective.emplace(a, *input, all, gradient ? gradient + t * edges : nullptr,
+                        gradient_bias ? gradient_bias + t * nodes : nullptr);
+    const bool opposite = objective && objective->is_opposite();
+    if ((seeds && classes == 2) || opposite) {
+      const std::int64_t carried = opposite ? count : salient_part.count, widest = widest_layer(table);
+      T* unit = scratch<T>(kSeed, 3 * kSubjectRows);
+      for (std::int64_t r = 0; r < carried; ++r) unit[2 * r] = T(-1), unit[2 * r + 1] = T(1);
+      const HiddenLayers<T> slopes(a.slope.as<T>(), table, network, a.x.extent(0), first);
+      subject_tile_backward<T>(network, all.block, a.weight.as<T>(), slopes, carried, unit,
+                               scratch<T>(kDelta, 2 * kSubjectRows * widest), widest,
+                               [&](std::int32_t l, const T* delta) {
+                                 if (seeds) seeds->add(l, delta);
+                                 if (opposite) objective->add(l, delta);
+                               });
+    }
+    if (seeds) {
+      if (classes > 2) seeds->add_seeds(classes);
+      seeds->reduce();
+    }
+    if (objective && !opposite) objective->add_each();
   });
   const T share = T(1) / static_cast<T>(n);
-  if (partial) store_partials(partial, tiles, table.edge_count, share, a.fisher.as<T>());
-  if (partial_bias) store_partials(partial_bias, tiles, table.node_count, share, a.fisher_bias.as<T>());
-  if (partial_saliency) store_partials(partial_saliency, tiles, salient, share / T(8), a.feature_saliency.as<T>());
-}
-
-template <class T>
-void gradients(const Probe& a) {
-  const BlockTable& table = a.table;
-  const std::int64_t objectives = a.grad_logits.extent(0), rows = a.x.extent(0), classes = a.logits.extent(2);
-  const std::int64_t tiles = subject_tiles(rows), widest = widest_layer(table);
-  const std::int64_t edges = objectives * table.edge_count, nodes = objectives * table.node_count;
-  const T* grad_logits = a.grad_logits.as<T>();
-  T* partial = a.gradient ? scratch<T>(kPartial, tiles * edges) : nullptr;
-  T* partial_bias = a.gradient_bias ? scratch<T>(kPartialBias, tiles * nodes) : nullptr;
-  const auto input = first_layer_input<T>(a.x, a.x_id, {});
-  for_subject_tiles(table, rows, [&](const Network& network, std::int64_t t, std::int64_t first, std::int64_t count) {
-    const std::int64_t b = &network - table.network;
-    const Block* block = table.block + network.first_block;
-    const HiddenLayers<T> activations(a.activation.as<T>(), table, network, rows, first);
-    const HiddenLayers<T> slopes(a.slope.as<T>(), table, network, rows, first);
-    for (std::int64_t o = 0; o < objectives; ++o) {
-      T* tile = partial ? partial + t * edges + o * table.edge_count : nullptr;
-      T* tile_bias = partial_bias ? partial_bias + t * nodes + o * table.node_count : nullptr;
-      if (tile_bias) std::fill_n(tile_bias + network.node_offset, network.inputs, T(0));
-      subject_tile_backward(
-          network, block, a.weight.as<T>(), slopes, count,
-          grad_logits + ((o * table.network_count + b) * rows + first) * classes,
-          scratch<T>(kDelta, 2 * kSubjectRows * widest), widest, [&](std::int32_t l, const T* delta) {
-            const std::int64_t in = block[l].cols, out = block[l].rows;
-            if (tile_bias) column_sums(delta, count, out, tile_bias + block[l].target_offset);
-            if (!tile) return;
-            T* sum = tile + block[l].edge_offset;
-            if (l == 0)
-              first_layer_gradient<T>(input.tile(b, first, count), nullptr, count, out, in, delta, sum);
-            else
-              gemm(Trans::yes, Trans::no, out, in, count, T(1), delta, out, activations.source(l), in, T(0), sum, in);
-          });
-    }
-  });
-  if (partial) store_partials(partial, tiles, edges, T(1), a.gradient.as<T>());
-  if (partial_bias) store_partials(partial_bias, tiles, nodes, T(1), a.gradient_bias.as<T>());
+  if (fisher) store_partials(fisher, seed_tiles, table.edge_count, share, a.fisher.as<T>());
+  if (fisher_bias) store_partials(fisher_bias, seed_tiles, table.node_count, share, a.fisher_bias.as<T>());
+  if (saliency) store_partials(saliency, seed_tiles, salient, share / T(8), a.feature_saliency.as<T>());
+  if (gradient) store_partials(gradient, tiles, edges, T(1), a.gradient.as<T>());
+  if (gradient_bias) store_partials(gradient_bias, tiles, nodes, T(1), a.gradient_bias.as<T>());
 }
 
 template <class T>
 void run(const Probe& a) {
   if (a.table.network_count == 0) return;
   const bool seeds = a.fisher || a.fisher_bias || a.feature_saliency;
+  const InputStatistics<T>* statistics = nullptr;
+  const T* node_mean = nullptr;
   if (seeds || a.node_mean || a.node_rms || a.node_correlation) {
-    const InputStatistics<T>& input = input_statistics<T>(a);
-    const T* node_mean = node_statistics(a, input);
-    if (seeds) fisher(a, input, node_mean);
+    statistics = &input_statistics<T>(a);
+    node_mean = node_statistics(a, *statistics);
   }
-  if (a.gradient || a.gradient_bias) gradients<T>(a);
+  if (seeds || a.gradient || a.gradient_bias) carry_back<T>(a, seeds ? statistics : nullptr, node_mean);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ const Tensor kOffset = test::make_tensor({4}, DType::int32, {0, 1, 4, 7}),
              kWideOffset = test::make_tensor({4}, DType::int32, {0, 1, 31, 33});
 
 Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statistic_rows, const TensorView& grad_logits,
-             const Tensor& offset = kOffset) {
+             const Tensor& offset = kOffset, std::uint64_t x_id = 0) {
   const kernels::BlockTable& table = batch.table();
   const DType dtype = x.dtype;
   Arena arena;
@@ -43,6 +43,7 @@ Probed probe(const RandomBatch& batch, const TensorView& x, std::int64_t statist
   kernels::probe({.table = table,
                   .weight = batch.weight,
                   .x = x,
+                  .x_id = x_id,
                   .activation = pass.activation,
                   .slope = pass.slope,
                   .logits = pass.logits.value(),
@@ -161,6 +162,26 @@ TEST_CASE("probe agrees with per-row gradients of log p enumerated over classes"
   CHECK(test::largest(test::values(slice_rows(got.output[1], 0, 7))) == 0.0);
 }
 
+TEST_CASE("probe: opposite gradients of two classes share an error signal, others do not need to be") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t rows = 300, n = GENERATE(2, 200, 256, 300);
+  const RandomBatch batch = test::random_batch({{7, 18, 5, 2}}, Activation::silu, dtype, 11);
+  const Tensor x = test::random_tensor({rows, 7}, dtype, 1);
+  Tensor grad = test::random_tensor({2, 1, rows, 2}, dtype, 2);
+  // Of both objectives in the first tile of rows, of none of them in the second.
+  for (std::int64_t o = 0; o < 2; ++o)
+    for (std::int64_t r = o * rows; r < o * rows + 256; ++r)
+      dtype == DType::float32 ? grad.as<float>()[2 * r] = -grad.as<float>()[2 * r + 1]
+                              : grad.as<double>()[2 * r] = -grad.as<double>()[2 * r + 1];
+  const Probed got = probe(batch, x, n, grad);
+  const auto want = brute_force(batch.networks[0], test::values(x), rows, n, test::values(grad), 2);
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double error = test::largest_difference(test::values(got.output[i]), want[i]);
+    CAPTURE(Probed::kNames[i], n);
+    CHECK(error / test::tolerance("probe", dtype, test::largest(want[i])) <= 1.0);
+  }
+}
+
 TEST_CASE("probe agrees with per-row gradients on rows that are mostly zeros") {
   const int classes = GENERATE(2, 3);
   const DType dtype = GENERATE(DType::float32, DType::float64);
@@ -173,7 +194,8 @@ TEST_CASE("probe agrees with per-row gradients on rows that are mostly zeros") {
   };
   for (std::int64_t r = 0; r < rows; ++r) set(r, 31, r % 50 != 0), set(r, 32, r % 50 == 0), set(r, 5, 0.0);
   const Tensor grad = test::random_tensor({2, 1, rows, classes}, dtype, 2);
-  const Probed got = probe(batch, x, n, grad, kWideOffset);
+  const bool kept = GENERATE(false, true);
+  const Probed got = probe(batch, x, n, grad, kWideOffset, kept ? kernels::new_x_id() : 0);
   const auto want = brute_force(batch.networks[0], test::values(x), rows, n, test::values(grad), 2, kWideOffset);
   for (std::size_t i = 0; i < want.size(); ++i) {
     const double error = test::largest_difference(test::values(got.output[i]), want[i]);
