@@ -9,38 +9,26 @@
 namespace amend::kernels::cpu {
 
 /// sums[s][i], s < kSums, i < cols: what `add(r, i, load, sum)` adds to sum[s] over all r < rows. It reads its numbers
-/// as load(pointer to that of column i) and does not know whether it gets one or those of several columns.
+/// as load(pointer to that of column i): a vector, of that column and the next ones.
 template <std::size_t kSums, class T, class Add>
 void column_sums(std::int64_t rows, std::int64_t cols, T* const (&sums)[kSums], const Add& add) {
   using native_target::kLanes, native_target::Vector;
   std::int64_t first = 0;
-  const auto panel = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
-    for (; first + kVectors * kLanes<T> <= cols; first += kVectors * kLanes<T>) {
-      Vector<T> sum[kVectors][kSums] = {};
-      for (std::int64_t r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          add(
-              r, first + v * kLanes<T>,
-              [](const T* from) __attribute__((always_inline)) { return native_target::load(from); }, sum[v]);
-      for (int v = 0; v < kVectors; ++v)
-        for (std::size_t s = 0; s < kSums; ++s) native_target::store(sums[s] + first + v * kLanes<T>, sum[v][s]);
-    }
-  };
-  panel(std::integral_constant<int, 4>());
-  panel(std::integral_constant<int, 1>());
-  constexpr std::int64_t kTogether = 16;
-  for (; first < cols; ++first) {  // few: rows side by side instead
-    T lane[kTogether][kSums] = {};
+  const auto panel = [&]<int kVectors>(std::integral_constant<int, kVectors>, auto lanes) {
+    Vector<T> sum[kVectors][kSums] = {};
     for (std::int64_t r = 0; r < rows; ++r)
-      add(
-          r, first, [](const T* from) { return *from; }, lane[r % kTogether]);
-    for (std::size_t s = 0; s < kSums; ++s) {
-      T sum = T(0);
-      for (const T(&one)[kSums] : lane) sum += one[s];
-      sums[s][first] = sum;
-    }
-  }
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        add(
+            r, first + v * kLanes<T>,
+            [lanes](const T* from) __attribute__((always_inline)) { return native_target::load(from, lanes); }, sum[v]);
+    for (int v = 0; v < kVectors; ++v)
+      for (std::size_t s = 0; s < kSums; ++s) native_target::store(sums[s] + first + v * kLanes<T>, sum[v][s], lanes);
+    first += kVectors * kLanes<T>;
+  };
+  while (first + 4 * kLanes<T> <= cols) panel(std::integral_constant<int, 4>(), native_target::AllLanes());
+  while (first + kLanes<T> <= cols) panel(std::integral_constant<int, 1>(), native_target::AllLanes());
+  if (first < cols) panel(std::integral_constant<int, 1>(), cols - first);
 }
 
 /// sum[i] = sum of column i of x (rows, cols).

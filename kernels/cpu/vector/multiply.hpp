@@ -2,7 +2,7 @@
 
 // Matrix products small enough to stay in the first two caches, on registers: kRows rows by two vectors of the result
 // are summed in registers, term by term, so that an element has the same bits wherever in the matrix it lies. Operands
-// stay where they are; the second one is read in whole vectors.
+// stay where they are.
 
 #include <cstddef>
 
@@ -22,7 +22,7 @@ struct Left {
   std::int64_t row, term;
 };
 
-/// Element (l, j) of the right factor is data[j / kPanel * panel + l * term + j % kPanel]; its rows hold whole vectors.
+/// Element (l, j) of the right factor is data[j / kPanel * panel + l * term + j % kPanel].
 template <class T>
 struct Right {
   const T* data;
@@ -49,9 +49,9 @@ struct Factors {
   Right<T> right;
 };
 
-/// Adds the product of rows of `a`, from the one at `a.data` on, and a panel of columns at `b` to the sums.
-template <int kM, int kN, class T>
-AMEND_INLINE void add_product(std::int64_t terms, Left<T> a, const T* b, std::int64_t b_term,
+/// Adds the product of rows of `a`, from the one at `a.data` on, and `lanes` columns at `b` to the sums.
+template <int kM, int kN, class T, class Lanes>
+AMEND_INLINE void add_product(std::int64_t terms, Left<T> a, const T* b, std::int64_t b_term, Lanes lanes,
                               Vector<T> (&sum)[kM][kN]) {
   // A pointer for every three rows, the others in reach of one index: as many as there are registers for.
   constexpr int kReach = 3, kPointers = (kM + kReach - 1) / kReach;
@@ -61,7 +61,7 @@ AMEND_INLINE void add_product(std::int64_t terms, Left<T> a, const T* b, std::in
   for (std::int64_t l = 0; l < terms; ++l) {
     Vector<T> right[kN];
 #pragma GCC unroll 4
-    for (int j = 0; j < kN; ++j) right[j] = load(b + j * kLanes<T>);
+    for (int j = 0; j < kN; ++j) right[j] = load(b + j * kLanes<T>, lanes);
     b += b_term;
 #pragma GCC unroll 16
     for (int i = 0; i < kM; ++i) {
@@ -101,7 +101,8 @@ AMEND_INLINE void multiply(std::int64_t rows, std::int64_t columns, const Factor
         for (std::size_t f = 0; f < kFactors; ++f) {
           const auto& [terms, left, right] = factors[f];
           add_product<kM, kN>(terms, Left<T>{left.data + row * left.row, left.row, left.term},
-                              right.data + column / kPanel<T> * right.panel + column % kPanel<T>, right.term, sum);
+                              right.data + column / kPanel<T> * right.panel + column % kPanel<T>, right.term, lanes,
+                              sum);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < kM; ++i)

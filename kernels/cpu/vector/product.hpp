@@ -41,7 +41,7 @@ void product(const SmallProduct<T>& args) {
   Right<T> b = row_major(p.b, p.b_row);
   if (p.is_packed) {
     b = packed(static_cast<const T*>(p.packed), p.k);
-  } else if (p.b_column != 1 || p.n % kLanes<T> != 0) {
+  } else if (p.b_column != 1 || (p.n % kLanes<T> != 0 && kVectorBytes == 16)) {  // there are no masks
     pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.packed});
     b = packed(static_cast<const T*>(p.packed), p.k);
   }

@@ -62,109 +62,138 @@ bool compress(const CompressedRows<T>& a) {
   return true;
 }
 
-/// `panel(first column, lanes of its first vector, lanes of its second)` for every kPanel columns.
-template <class T, class Panel>
-AMEND_INLINE void for_panels(std::int64_t columns, const Panel& panel) {
+/// Up to kPanel neighbouring columns, kVectors vectors of them: `lanes` are those of the last vector, AllLanes or a
+/// number.
+template <int kVectors, class Lanes>
+struct PanelOf {
+  static constexpr int kCount = kVectors;
+  Lanes lanes;
+
+  template <class T>
+  AMEND_INLINE void load(const T* from, Vector<T> (&to)[kVectors]) const {
+    if constexpr (kVectors == 2) to[0] = AMEND_VECTOR_TARGET::load(from);
+    to[kVectors - 1] = AMEND_VECTOR_TARGET::load(from + (kVectors - 1) * kLanes<T>, lanes);
+  }
+  template <class T>
+  AMEND_INLINE void store(T* to, const Vector<T> (&from)[kVectors]) const {
+    if constexpr (kVectors == 2) AMEND_VECTOR_TARGET::store(to, from[0]);
+    AMEND_VECTOR_TARGET::store(to + (kVectors - 1) * kLanes<T>, from[kVectors - 1], lanes);
+  }
+};
+
+/// `body(first column, panel)` for every kPanel columns.
+template <class T, class Body>
+AMEND_INLINE void for_panels(std::int64_t columns, const Body& body) {
   std::int64_t first = 0;
-  for (; first + kPanel<T> <= columns; first += kPanel<T>) panel(first, AllLanes{}, AllLanes{});
+  for (; first + kPanel<T> <= columns; first += kPanel<T>) body(first, PanelOf<2, AllLanes>{});
   const std::int64_t left = columns - first;
-  if (left >= kLanes<T>)
-    panel(first, AllLanes{}, left - kLanes<T>);
+  if (left > kLanes<T>)
+    body(first, PanelOf<2, std::int64_t>{left - kLanes<T>});
+  else if (left == kLanes<T>)
+    body(first, PanelOf<1, AllLanes>{});
   else if (left > 0)
-    panel(first, left, std::int64_t{0});
+    body(first, PanelOf<1, std::int64_t>{left});
 }
 
 template <class T>
 void sparse_product(const SparseProduct<T>& p) {
-  for_panels<T>(p.columns, [&](std::int64_t first, auto low_lanes, auto high_lanes) {
+  for_panels<T>(p.columns, [&]<class Panel>(std::int64_t first, const Panel panel) {
+    constexpr int kN = Panel::kCount;
     const std::int32_t *begin = p.a.begin, *column = p.a.column;
     const T *value = p.a.value, *b = p.packed + first * p.terms;
     const std::int64_t rows = p.rows, stride = p.columns;
-    Vector<T> low_bias{}, high_bias{};
-    if (p.bias != nullptr) {
-      low_bias = load(p.bias + first, low_lanes);
-      high_bias = load(p.bias + first + kLanes<T>, high_lanes);
-    }
+    Vector<T> bias[kN] = {};
+    if (p.bias != nullptr) panel.load(p.bias + first, bias);
     T* c = p.c + first;
     for (std::int64_t r = 0; r < rows; ++r, c += stride) {
-      Vector<T> low = low_bias, high = high_bias;
+      Vector<T> sum[kN];
+#pragma GCC unroll 2
+      for (int v = 0; v < kN; ++v) sum[v] = bias[v];
       for (std::int64_t e = begin[r], end = begin[r + 1]; e < end; ++e) {
         const T* row = b + column[e] * kPanel<T>;
         const Vector<T> factor = broadcast(value[e]);
-        low += factor * load(row);
-        high += factor * load(row + kLanes<T>);
+#pragma GCC unroll 2
+        for (int v = 0; v < kN; ++v) sum[v] += factor * load(row + v * kLanes<T>);
       }
-      store(c, low, low_lanes);
-      store(c + kLanes<T>, high, high_lanes);
+      panel.store(c, sum);
     }
   });
 }
 
 /// total (kPanel) = the sums of the rows of the panel of d's columns that begins at d.
-template <class T, class LowLanes, class HighLanes>
-AMEND_INLINE void sum_rows(std::int64_t rows, const T* d, std::int64_t stride, T* total, LowLanes low_lanes,
-                           HighLanes high_lanes) {
-  Vector<T> low{}, high{};
+template <class T, class Panel>
+AMEND_INLINE void sum_rows(std::int64_t rows, const T* d, std::int64_t stride, T* total, Panel panel) {
+  constexpr int kN = Panel::kCount;
+  Vector<T> sum[kN] = {};
   for (std::int64_t r = 0; r < rows; ++r, d += stride) {
-    low += load(d, low_lanes);
-    high += load(d + kLanes<T>, high_lanes);
+    Vector<T> row[kN];
+    panel.load(d, row);
+#pragma GCC unroll 2
+    for (int v = 0; v < kN; ++v) sum[v] += row[v];
   }
-  store(total, low);
-  store(total + kLanes<T>, high);
+#pragma GCC unroll 2
+  for (int v = 0; v < kN; ++v) store(total + v * kLanes<T>, sum[v]);
 }
 
-/// sums (terms, kPanel) += a^T d for that panel.
-template <class T, class LowLanes, class HighLanes>
-AMEND_INLINE void add_rows(std::int64_t rows, const SparseRows<T>& a, const T* d, std::int64_t stride, T* sums,
-                           LowLanes low_lanes, HighLanes high_lanes) {
+/// sums (terms, kPanel) = a^T d for that panel.
+template <class T, class Panel>
+AMEND_INLINE void add_rows(std::int64_t rows, std::int64_t terms, const SparseRows<T>& a, const T* d,
+                           std::int64_t stride, T* sums, Panel panel) {
+  constexpr int kN = Panel::kCount;
+  for (std::int64_t j = 0; j < terms; ++j)
+#pragma GCC unroll 2
+    for (int v = 0; v < kN; ++v) store(sums + j * kPanel<T> + v * kLanes<T>, Vector<T>{});
   const std::int32_t *begin = a.begin, *column = a.column;
   const T* value = a.value;
   for (std::int64_t r = 0; r < rows; ++r, d += stride) {
-    const Vector<T> low = load(d, low_lanes), high = load(d + kLanes<T>, high_lanes);
+    Vector<T> row[kN];
+    panel.load(d, row);
     for (std::int64_t e = begin[r], end = begin[r + 1]; e < end; ++e) {
       T* sum = sums + column[e] * kPanel<T>;
       const Vector<T> factor = broadcast(value[e]);
-      store(sum, load(sum) + factor * low);
-      store(sum + kLanes<T>, load(sum + kLanes<T>) + factor * high);
+#pragma GCC unroll 2
+      for (int v = 0; v < kN; ++v) store(sum + v * kLanes<T>, load(sum + v * kLanes<T>) + factor * row[v]);
     }
   }
 }
 
 /// The same sums by a's columns, four entries side by side.
-template <class T, class LowLanes, class HighLanes>
+template <class T, class Panel>
 AMEND_INLINE void add_columns(std::int64_t terms, const SparseColumns<T>& a, const T* d, std::int64_t stride, T* sums,
-                              LowLanes low_lanes, HighLanes high_lanes) {
+                              Panel panel) {
+  constexpr int kN = Panel::kCount;
   constexpr std::int32_t kTogether = 4;
   for (std::int64_t j = 0; j < terms; ++j) {
-    Vector<T> low[kTogether] = {}, high[kTogether] = {};
-    const auto add = [&](std::int32_t e, std::int32_t to) {
-      const T* row = d + a.row[e] * stride;
+    Vector<T> sum[kTogether][kN] = {};
+    const auto add = [&](std::int32_t e, Vector<T>(&to)[kN]) {
+      Vector<T> row[kN];
+      panel.load(d + a.row[e] * stride, row);
       const Vector<T> factor = broadcast(a.value[e]);
-      low[to] += factor * load(row, low_lanes);
-      high[to] += factor * load(row + kLanes<T>, high_lanes);
+#pragma GCC unroll 2
+      for (int v = 0; v < kN; ++v) to[v] += factor * row[v];
     };
     std::int32_t e = a.begin[j];
     const std::int32_t end = a.begin[j + 1];
     for (; e + kTogether <= end; e += kTogether)
 #pragma GCC unroll 4
-      for (std::int32_t k = 0; k < kTogether; ++k) add(e + k, k);
-    for (; e < end; ++e) add(e, 0);
-    store(sums + j * kPanel<T>, (low[0] + low[1]) + (low[2] + low[3]));
-    store(sums + j * kPanel<T> + kLanes<T>, (high[0] + high[1]) + (high[2] + high[3]));
+      for (std::int32_t k = 0; k < kTogether; ++k) add(e + k, sum[k]);
+    for (; e < end; ++e) add(e, sum[0]);
+#pragma GCC unroll 2
+    for (int v = 0; v < kN; ++v)
+      store(sums + j * kPanel<T> + v * kLanes<T>, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
   }
 }
 
 template <class T>
 void sparse_outer(const SparseOuter<T>& p) {
-  for_panels<T>(p.columns, [&](std::int64_t first, auto low_lanes, auto high_lanes) {
+  for_panels<T>(p.columns, [&](std::int64_t first, const auto panel) {
     T total[kPanel<T>];
-    if (p.a_columns.begin != nullptr) {
-      add_columns(p.terms, p.a_columns, p.d + first, p.columns, p.sums, low_lanes, high_lanes);
-    } else {
-      for (std::int64_t i = 0; i < p.terms * kPanel<T>; i += kLanes<T>) store(p.sums + i, Vector<T>{});
-      add_rows(p.rows, p.a, p.d + first, p.columns, p.sums, low_lanes, high_lanes);
-    }
-    if (p.base != nullptr) sum_rows(p.rows, p.d + first, p.columns, total, low_lanes, high_lanes);
+    const T* d = p.d + first;
+    if (p.a_columns.begin != nullptr)
+      add_columns(p.terms, p.a_columns, d, p.columns, p.sums, panel);
+    else
+      add_rows(p.rows, p.terms, p.a, d, p.columns, p.sums, panel);
+    if (p.base != nullptr) sum_rows(p.rows, d, p.columns, total, panel);
     const std::int64_t width = p.columns - first < kPanel<T> ? p.columns - first : kPanel<T>;
     T* c = p.c + first * p.terms;
     transpose<T>(p.terms, width, p.sums, kPanel<T>, c, p.terms);

@@ -5,6 +5,10 @@
 // own; functions.hpp chooses among them when the program starts. So that no code of a wide instruction set reaches the
 // rest of the program through the linker, everything here is always inlined or has a name in that namespace.
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include <bit>
 #include <cstdint>
 #include <type_traits>
@@ -111,20 +115,58 @@ template <class T>
 AMEND_INLINE Vector<T> load(const T* p, AllLanes) {
   return load(p);
 }
-/// Lanes beyond `count` are 0 and their memory is not read.
+
+#if defined(__AVX512F__)
+AMEND_INLINE __mmask16 lane_mask(std::int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+#elif defined(__AVX2__)
+/// All bits of the first `count` lanes.
+AMEND_INLINE __m256i lane_mask(std::int64_t count, float) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+AMEND_INLINE __m256i lane_mask(std::int64_t count, double) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
+
+/// The first `count` lanes, fewer than all: lanes beyond them are 0 and their memory is not read.
 template <class T>
 AMEND_INLINE Vector<T> load(const T* p, std::int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm512_maskz_loadu_ps(lane_mask(count), p);
+  else
+    return (Vector<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(lane_mask(count)), p);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm256_maskload_ps(p, lane_mask(count, T()));
+  else
+    return (Vector<T>)_mm256_maskload_pd(p, lane_mask(count, T()));
+#else
   Vector<T> x{};
   for (std::int64_t i = 0; i < count; ++i) x[i] = p[i];
   return x;
+#endif
 }
 template <class T>
 AMEND_INLINE void store(T* p, Vector<T> x, AllLanes) {
   store(p, x);
 }
+/// Memory beyond the first `count` lanes is not touched.
 template <class T>
 AMEND_INLINE void store(T* p, Vector<T> x, std::int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, lane_mask(count), (__m512)x);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lane_mask(count)), (__m512d)x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    _mm256_maskstore_ps(p, lane_mask(count, T()), (__m256)x);
+  else
+    _mm256_maskstore_pd(p, lane_mask(count, T()), (__m256d)x);
+#else
   for (std::int64_t i = 0; i < count; ++i) p[i] = x[i];
+#endif
 }
 
 /// `body(i, lanes)` for i = 0, one vector on, ... below count, which is kCount unless that is 0.
