@@ -37,14 +37,15 @@ template <class T, class S>
 void forward(const EdgeEmbed& a) {
   const Embedding<T> net(a);
   const ChunkList& list = block_chunks(a.table);
-  const T *packed_weight = pack_matrix(a.weight.as<T>(), net.d, net.width, true, 4), *bias = a.bias.as<T>();
+  const Packed<T> packed_weight(a.weight.as<T>(), net.d, net.width, true, 4);
+  const T* bias = a.bias.as<T>();
   S* out = a.out.as<S>();
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     EdgeEmbedRows<T> rows = net.rows(a.table, chunk);
     const std::int64_t count = rows.rows * rows.cols * net.d;
     S* to = out + first_edge(a.table, chunk) * net.d;
-    rows.packed_weight = packed_weight;
+    rows.packed_weight = packed_weight.get();
     rows.bias = bias;
     if constexpr (std::is_same_v<S, T>)
       rows.out = to;

@@ -9,6 +9,7 @@
 #include "kernels/cpu/block_chunk.hpp"
 #include "kernels/cpu/edge_update_rounded.hpp"
 #include "kernels/cpu/vector/pack.hpp"
+#include "kernels/cpu/vector/vector.hpp"
 #include "kernels/edge_arguments.hpp"
 
 namespace amend::kernels::cpu {
@@ -17,20 +18,21 @@ namespace {
 
 /// A (D, D) weight, or its transpose, as the loops want it.
 template <class T>
-const T* packed(const TensorView& weight, bool transposed, int slot) {
-  return pack_matrix(weight.as<T>(), weight.extent(0), weight.extent(1), transposed, slot);
+Packed<T> packed(const TensorView& weight, bool transposed, int slot) {
+  return {weight.as<T>(), weight.extent(0), weight.extent(1), transposed, slot};
 }
 
 /// The projections as the loops want them, a plane (nodes, D) each: u and v without their means over the channels, s,
 /// t. C^T packed, every column of C without its mean. What is taken away the layer norm would take away.
 template <class T>
 struct Prepared {
-  const T* packed_c;
+  Packed<T> packed_c;
   const T* plane[4];
 };
 
 template <class T>
 Prepared<T> prepare(const EdgeUpdate& a) {
+  using native_target::for_vectors, native_target::load, native_target::store, native_target::Vector;
   const std::int64_t d = a.edge.extent(1), nodes = a.table.node_count;
   const T share = T(1) / static_cast<T>(d);
   const T* projection = a.projection.as<T>();
@@ -42,10 +44,10 @@ Prepared<T> prepare(const EdgeUpdate& a) {
       for (int p = 0; p < 4; ++p) {
         const T* from = projection + (n * 4 + p) * d;
         T* to = planes + (p * nodes + n) * d;
-        T mean(0);
-        if (p < 2)
-          for (std::int64_t i = 0; i < d; ++i) mean += from[i] * share;
-        for (std::int64_t i = 0; i < d; ++i) to[i] = from[i] - mean;
+        Vector<T> sums{};
+        if (p < 2) for_vectors<T, 0>(d, [&](std::int64_t i, auto lanes) { sums += load(from + i, lanes); });
+        const Vector<T> mean = native_target::broadcast(native_target::lane_sum<T>(sums) * share);
+        for_vectors<T, 0>(d, [&](std::int64_t i, auto lanes) { store(to + i, load(from + i, lanes) - mean, lanes); });
       }
   });
   const T* weight = a.weight_c.as<T>();
@@ -55,8 +57,7 @@ Prepared<T> prepare(const EdgeUpdate& a) {
     for (std::int64_t j = 0; j < d; ++j) mean[j] += weight[i * d + j] * share;
   for (std::int64_t i = 0; i < d; ++i)
     for (std::int64_t j = 0; j < d; ++j) centred[i * d + j] = weight[i * d + j] - mean[j];
-  return {pack_matrix(static_cast<const T*>(centred), d, d, true, 1),
-          {planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d}};
+  return {{centred, d, d, true, 1}, {planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d}};
 }
 
 /// The inputs of the rows of `chunk`.
@@ -77,7 +78,7 @@ EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Pr
           .gamma = gamma,
           .beta = gamma + d,
           .alpha = gamma + 2 * d,
-          .packed_c = prepared.packed_c,
+          .packed_c = prepared.packed_c.get(),
           .packed_g = nullptr,
           .edge_out = nullptr,
           .row_sum = nullptr,
@@ -90,7 +91,7 @@ void forward(const EdgeUpdate& a) {
   const std::int64_t d = a.edge.extent(1);
   const ChunkList& list = block_chunks(a.table);
   const Prepared<T> prepared = prepare<T>(a);
-  const T* packed_g = packed<T>(a.weight_g, true, 2);
+  const Packed<T> packed_g = packed<T>(a.weight_g, true, 2);
   T* edge_out = a.edge_out.as<T>();
   T* aggregate = a.aggregate.as<T>();
   T* columns = scratch<T>(0, list.columns * d);
@@ -99,7 +100,7 @@ void forward(const EdgeUpdate& a) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     const Block& block = a.table.block[chunk.block];
     EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared);
-    rows.packed_g = packed_g;
+    rows.packed_g = packed_g.get();
     rows.edge_out = edge_out + (block.edge_offset + std::int64_t{chunk.first_row} * block.cols) * d;
     rows.row_sum = aggregate + (block.target_offset + chunk.first_row) * 2 * d;
     rows.column_sum = columns + chunk.column_offset * d;
@@ -119,7 +120,7 @@ void backward(const EdgeUpdateGradient& g) {
   const ChunkList& list = block_chunks(a.table);
   const PartList parts(list);
   const Prepared<T> prepared = prepare<T>(a);
-  const T *packed_c = packed<T>(a.weight_c, false, 2), *packed_g = packed<T>(a.weight_g, false, 4);
+  const Packed<T> packed_c = packed<T>(a.weight_c, false, 2), packed_g = packed<T>(a.weight_g, false, 4);
   const T* weight_g = a.weight_g.as<T>();
   const T *grad_out = elements<T>(g.grad_edge_out), *grad_aggregate = elements<T>(g.grad_aggregate);
   T *grad_edge = elements<T>(g.grad_edge), *grad_projection = g.grad_projection.as<T>();
@@ -141,8 +142,8 @@ void backward(const EdgeUpdateGradient& g) {
       std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
       vector_functions().of<T>().edge_update_backward(
           {.forward = rows_of(a, chunk, prepared),
-           .packed_c = packed_c,
-           .packed_g = packed_g,
+           .packed_c = packed_c.get(),
+           .packed_g = packed_g.get(),
            .weight_g = weight_g,
            .grad_out = grad_out ? grad_out + first_edge * d : nullptr,
            .grad_row_sum = grad_aggregate ? grad_aggregate + first_target * 2 * d : nullptr,

@@ -17,7 +17,7 @@ struct Head {
   std::int64_t d, d2, h, outputs;
   EdgeInputOf<T> edge, edge2;
   const T *weight, *weight2, *projection, *kind_bias, *mix, *head, *head_bias;
-  const T *packed_weight, *packed_weight2 = nullptr, *packed_mix = nullptr;  // transposed
+  Packed<T> packed_weight, packed_weight2, packed_mix;  // transposed
 
   explicit Head(const EditHead& a)
       : d(a.edge.width()),
@@ -32,11 +32,10 @@ struct Head {
         kind_bias(a.kind_bias.as<T>()),
         mix(elements<T>(a.mix)),
         head(a.head.as<T>()),
-        head_bias(a.head_bias.as<T>()) {
-    packed_weight = pack_matrix(weight, h, d, true, 4);
-    if (d2 > 0) packed_weight2 = pack_matrix(weight2, h, d2, true, 5);
-    if (mix) packed_mix = pack_matrix(mix, h, h, true, 6);
-  }
+        head_bias(a.head_bias.as<T>()),
+        packed_weight(weight, h, d, true, 4),
+        packed_weight2(weight2, h, d2, true, 5),
+        packed_mix(mix, h, h, true, 6) {}
 
   EditHeadRows<T> rows(const BlockTable& table, const BlockChunk& chunk) const {
     const Block& block = table.block[chunk.block];
@@ -53,9 +52,9 @@ struct Head {
             .target = projection + (block.target_offset + chunk.first_row) * 2 * h,
             .source = projection + block.source_offset * 2 * h,
             .bias = kind_bias + kind * h,
-            .packed_weight = packed_weight,
-            .packed_weight2 = packed_weight2,
-            .packed_mix = packed_mix,
+            .packed_weight = packed_weight.get(),
+            .packed_weight2 = d2 > 0 ? packed_weight2.get() : nullptr,
+            .packed_mix = mix ? packed_mix.get() : nullptr,
             .head = head + kind * outputs * h,
             .head_bias = head_bias + kind * outputs,
             .out = nullptr,
@@ -105,9 +104,8 @@ void backward(const EditHeadGradient& g) {
   T* grad_projection = g.grad_projection.as<T>();
   T* columns = scratch<T>(0, list.columns * h);
   T* partials = scratch<T>(1, parts.count * layout.total);
-  const T *packed_weight = grad_edge ? pack_matrix(net.weight, h, net.d, false, 10) : nullptr,
-          *packed_weight2 = grad_edge2 ? pack_matrix(net.weight2, h, net.d2, false, 11) : nullptr,
-          *packed_mix = net.mix ? pack_matrix(net.mix, h, h, false, 12) : nullptr;
+  const Packed<T> packed_weight(net.weight, h, net.d, false, 10), packed_weight2(net.weight2, h, net.d2, false, 11),
+      packed_mix(net.mix, h, h, false, 12);
   // All kinds side by side in one slot.
   const std::int64_t head_size = outputs * vector_functions().of<T>().packed_width(h);
   T* packed_heads = scratch<T>(13, kBlockKinds * head_size);
@@ -131,9 +129,9 @@ void backward(const EditHeadGradient& g) {
       std::fill_n(column, block.cols * h, T(0));
       vector_functions().of<T>().edit_head_backward(
           {.forward = rows,
-           .packed_weight = packed_weight,
-           .packed_weight2 = packed_weight2,
-           .packed_mix = packed_mix,
+           .packed_weight = grad_edge ? packed_weight.get() : nullptr,
+           .packed_weight2 = grad_edge2 ? packed_weight2.get() : nullptr,
+           .packed_mix = net.mix ? packed_mix.get() : nullptr,
            .packed_head = packed_heads + kind * head_size,
            .grad_out = grad_out + first * outputs,
            .grad_edge = grad_edge ? grad_edge + first * net.d : nullptr,

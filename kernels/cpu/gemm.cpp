@@ -3,7 +3,6 @@
 #include <cblas.h>
 
 #include "kernels/cpu/tile.hpp"
-#include "kernels/cpu/vector/pack.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -67,13 +66,13 @@ void multiply(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std:
                      .bias = nullptr,
                      .c = c,
                      .c_row = ldc,
-                     .packed = scratch<T>(kGemmSlot, k * functions.packed_width(n))});
+                     .room = scratch<T>(kGemmSlot, k * functions.packed_width(n))});
 }
 
-/// y (rows, out) = x weight^T + bias; `packed` is the weight's transpose, which only a large product does without.
+/// y (rows, out) = x weight^T + bias.
 template <class T>
-void ordered(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, T* packed,
-             const T* bias, T* y) {
+void ordered(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight,
+             const Packed<T>& transposed, const T* bias, T* y) {
   if (rows == 0 || out == 0) return;
   if (is_large<T>(out, in)) {
     if (bias)
@@ -88,15 +87,11 @@ void ordered(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, c
                                       .a = x,
                                       .a_row = in,
                                       .a_term = 1,
-                                      .b = nullptr,
-                                      .b_row = 0,
-                                      .b_column = 0,
+                                      .b_packed = transposed.get(),
                                       .beta = T(0),
                                       .bias = bias,
                                       .c = y,
-                                      .c_row = out,
-                                      .packed = packed,
-                                      .is_packed = true});
+                                      .c_row = out});
 }
 
 }  // namespace
@@ -119,14 +114,8 @@ void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, 
 }
 
 template <class T>
-AffineMap<T>::AffineMap(std::int64_t out, std::int64_t in, const T* weight, const T* bias, int slot)
-    : out_(out), in_(in), weight_(weight), bias_(bias) {
-  if (!is_narrow<T>(out, in) && !is_large<T>(out, in)) packed_ = pack_matrix(weight, out, in, true, slot);
-}
-
-template <class T>
 void AffineMap<T>::operator()(std::int64_t rows, const T* x, T* y) const {
-  if (!is_narrow<T>(out_, in_)) return ordered(rows, out_, in_, x, weight_, packed_, bias_, y);
+  if (!is_narrow<T>(out_, in_)) return ordered(rows, out_, in_, x, weight_, transposed_, bias_, y);
   vector_functions().of<T>().dots({.rows = rows,
                                    .columns = out_,
                                    .terms = in_,
@@ -146,8 +135,7 @@ void affine(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, co
 template <class T>
 void affine_in_order(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, const T* weight, const T* bias,
                      T* y) {
-  T* packed = is_large<T>(out, in) ? nullptr : pack_matrix(weight, out, in, true, kGemmSlot);
-  ordered(rows, out, in, x, weight, packed, bias, y);
+  ordered(rows, out, in, x, weight, Packed<T>(weight, out, in, true, kGemmSlot), bias, y);
 }
 
 template class AffineMap<float>;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/pack.hpp"
+
 namespace amend::kernels::cpu {
 
 enum class Trans : std::uint8_t { no, yes };
@@ -17,19 +19,19 @@ void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, 
                   const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
                   std::int64_t ldc);
 
-/// y (rows, out) = x (rows, in) weight^T (in, out) + bias, all contiguous; bias null: 0. Prepared once, used for many x
-/// by any thread. A row has the same bits in any batch. Belongs to the thread that made it, until it makes the next one
-/// of the same scratch slot.
+/// y (rows, out) = x (rows, in) weight^T (in, out) + bias, all contiguous; bias null: 0. For many x, by any thread. A
+/// row has the same bits in any batch.
 template <class T>
 class AffineMap {
  public:
-  AffineMap(std::int64_t out, std::int64_t in, const T* weight, const T* bias, int slot);
+  AffineMap(std::int64_t out, std::int64_t in, const T* weight, const T* bias, int slot)
+      : out_(out), in_(in), weight_(weight), bias_(bias), transposed_(weight, out, in, true, slot) {}
   void operator()(std::int64_t rows, const T* x, T* y) const;
 
  private:
   std::int64_t out_, in_;
   const T *weight_, *bias_;
-  T* packed_ = nullptr;
+  Packed<T> transposed_;
 };
 
 /// AffineMap, used once.

@@ -22,12 +22,12 @@ struct SmallProduct {
   std::int64_t a_row, a_term;
   const T* b;
   std::int64_t b_row, b_column;
+  const T* b_packed;  // what `pack` made of b, which is then not read; or null
   T beta;
   const T* bias;  // (n) or null
   T* c;
   std::int64_t c_row;
-  T* packed;               // room for k rows of Functions::packed_width(n)
-  bool is_packed = false;  // b lies there already, and is not read
+  T* room;  // without b_packed: for k rows of Functions::packed_width(n)
 };
 
 /// to (rows, columns) = a w^T + bias, with `a` of rows a_row apart and `w` of rows w_row apart, both of `terms`

@@ -39,11 +39,11 @@ void product(const SmallProduct<T>& args) {
   const SmallProduct<T> p = args;  // a copy: stores cannot change it
   const Left<T> a{p.a, p.a_row, p.a_term};
   Right<T> b = row_major(p.b, p.b_row);
-  if (p.is_packed) {
-    b = packed(static_cast<const T*>(p.packed), p.k);
+  if (p.b_packed != nullptr) {
+    b = packed(p.b_packed, p.k);
   } else if (p.b_column != 1 || (p.n % kLanes<T> != 0 && kVectorBytes == 16)) {  // there are no masks
-    pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.packed});
-    b = packed(static_cast<const T*>(p.packed), p.k);
+    pack<T>({p.k, p.n, p.b, p.b_row, p.b_column, p.room});
+    b = packed(static_cast<const T*>(p.room), p.k);
   }
   // Apart, so that the loops behind each have no branches.
   if (p.alpha == T(1) && p.beta == T(0))
