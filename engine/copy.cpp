@@ -31,6 +31,7 @@ Tensor host_copy(const TensorView& from, Stream stream) {
 }
 
 void zero(const TensorView& tensor, Stream stream) {
+  if (tensor.bytes() == 0) return;
   if (tensor.device.is_cuda())
     cuda::zero(tensor.data, tensor.bytes(), stream);
   else

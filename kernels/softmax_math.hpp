@@ -22,6 +22,13 @@ struct TwoClasses {
   }
 };
 
+/// -log of a probability, exp(logit - largest) / sum. A NaN, which the logarithm of single precision would not notice,
+/// stays one.
+template <class T>
+AMEND_HOST_DEVICE inline T surprise_of(T sum, T largest, T logit) {
+  return logarithm(sum) + (largest - logit) + (sum - sum);
+}
+
 /// A row of logits of any length, whose probabilities are formed one at a time: nothing is stored.
 template <class T>
 struct SoftmaxRow {
@@ -35,7 +42,7 @@ struct SoftmaxRow {
     return p < floor ? floor : p;
   }
   /// -log of the probability.
-  AMEND_HOST_DEVICE T surprise(T logit) const { return logarithm(sum) + (largest - logit); }
+  AMEND_HOST_DEVICE T surprise(T logit) const { return surprise_of(sum, largest, logit); }
 };
 
 /// One class's part of the Jensen-Shannon divergence, s h(t) / 4 with s = p + q, t = (p - q) / s: see divergence.cpp.

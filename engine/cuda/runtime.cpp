@@ -4,6 +4,7 @@
 
 #include "engine/cuda/check.hpp"
 #include "engine/cuda/workspace.hpp"
+#include "engine/out_of_memory.hpp"
 
 namespace amend::cuda {
 
@@ -74,7 +75,12 @@ void release(void* memory, int index) noexcept {
 void* allocate_pinned(std::size_t bytes, int index) {
   make_current(index);
   void* memory = nullptr;
-  AMEND_CUDA_CHECK(cudaMallocHost(&memory, bytes));
+  if (const cudaError_t status = cudaMallocHost(&memory, bytes); status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    throw OutOfMemory(bytes, Device::cpu());
+  } else {
+    AMEND_CUDA_CHECK(status);
+  }
   return memory;
 }
 
@@ -110,6 +116,11 @@ void copy(void* to, const void* from, std::size_t bytes, Copy kind, Stream strea
                                    : kind == Copy::to_host ? cudaMemcpyDeviceToHost
                                                            : cudaMemcpyDeviceToDevice;
   AMEND_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, direction, handle_of(stream)));
+  if (kind != Copy::to_device) return;
+  // Memory that is not pinned may be gone when this returns.
+  cudaPointerAttributes source{};
+  AMEND_CUDA_CHECK(cudaPointerGetAttributes(&source, from));
+  if (source.type != cudaMemoryTypeHost) AMEND_CUDA_CHECK(cudaStreamSynchronize(handle_of(stream)));
 }
 
 void zero(void* memory, std::size_t bytes, Stream stream) {

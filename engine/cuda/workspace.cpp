@@ -37,13 +37,22 @@ void* workspace(Stream stream, std::size_t bytes) {
   AMEND_CUDA_CHECK(cudaStreamIsCapturing(handle, &capture));
   check(capture == cudaStreamCaptureStatusNone, "workspace", bytes, " bytes are needed while a graph is captured, and ",
         buffer.bytes, " are there: run the step once before");
-  const std::size_t wanted = std::max(bytes, buffer.bytes * 3 / 2);
+  std::size_t wanted = std::max(bytes, buffer.bytes * 3 / 2);
   void* memory = nullptr;
-  if (const cudaError_t status = cudaMallocAsync(&memory, wanted, handle); status != cudaSuccess) {
+  cudaError_t status = cudaMallocAsync(&memory, wanted, handle);
+  if (status == cudaErrorMemoryAllocation) {  // once more, without the old one and without room to grow
     (void)cudaGetLastError();
-    if (status == cudaErrorMemoryAllocation) throw OutOfMemory(wanted, stream.device());
-    AMEND_CUDA_CHECK(status);
+    if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
+    buffer = {nullptr, 0, buffer.generation + 1};
+    AMEND_CUDA_CHECK(cudaStreamSynchronize(handle));
+    wanted = bytes;
+    status = cudaMallocAsync(&memory, wanted, handle);
+    if (status == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      throw OutOfMemory(wanted, stream.device());
+    }
   }
+  AMEND_CUDA_CHECK(status);
   if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
   buffer = {memory, wanted, buffer.generation + 1};
   return memory;

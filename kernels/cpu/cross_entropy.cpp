@@ -53,7 +53,7 @@ void forward(const CrossEntropy& a) {
     if (classes == 2) {
       for (std::int64_t r = 0; r < count; ++r) {
         const T u = in.deficit(r), e = exponential(u < T(0) ? u : -u);
-        term[r] = (u > T(0) ? u : T(0)) + logarithm(T(1) + e);
+        term[r] = (u < T(0) ? T(0) : u) + logarithm(T(1) + e);  // NaN stays NaN
       }
     } else {
       T* probability = scratch<T>(2, classes);

@@ -44,7 +44,7 @@ T softmax(const T* z, std::int64_t classes, T* probability, std::int64_t label =
   for (std::int64_t c = 0; c < classes; ++c) sum += probability[c] = exponential(z[c] - largest);
   for (std::int64_t c = 0; c < classes; ++c)
     probability[c] = std::max(probability[c] / sum, std::numeric_limits<T>::min());
-  return logarithm(sum) + (largest - z[label]);
+  return surprise_of(sum, largest, z[label]);
 }
 
 }  // namespace amend::kernels::cpu

@@ -167,12 +167,16 @@ struct GateSource {
         neurons(static_cast<bool>(a.neuron_gate)) {}
 
   struct Index {
-    std::int64_t feature, hidden;  // -1: none
+    std::int64_t feature, hidden;  // -1: none; -2: a feature that is not there
   };
   __device__ Index of(std::int64_t node) const {
     const std::int32_t n = segment_of(nodes, node);
     const std::int64_t k = node - nodes.offset[n], hidden = k - network[n].inputs;
-    if (hidden < 0) return {input_feature ? n * features + input_feature[k] : -1, -1};
+    if (hidden < 0) {
+      if (!input_feature) return {-1, -1};
+      const std::int64_t feature = input_feature[k];
+      return {feature >= 0 && feature < features ? n * features + feature : -2, -1};
+    }
     return {-1, neurons && hidden < network[n].hidden_count ? network[n].hidden_offset + hidden : -1};
   }
 };
@@ -184,7 +188,10 @@ void spread_gates(const NodeGate& a, Stream stream) {
   T* out = a.node_gate.as<T>();
   for_elements(a.table.node_count, stream, [=] __device__(std::int64_t node) {
     const GateSource::Index index = gates.of(node);
-    out[node] = index.feature >= 0 ? feature_gate[index.feature] : index.hidden >= 0 ? neuron_gate[index.hidden] : T(1);
+    out[node] = index.feature >= 0    ? feature_gate[index.feature]
+                : index.feature == -2 ? not_a_number<T>()
+                : index.hidden >= 0   ? neuron_gate[index.hidden]
+                                      : T(1);
   });
 }
 

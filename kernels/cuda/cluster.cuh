@@ -37,8 +37,7 @@ std::int64_t max_clusters(void (*kernel)(Parameters...), int size, dim3 block, s
   cudaFuncAttributes code{};
   AMEND_CUDA_CHECK(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(kernel)));
   if (code.ptxVersion < 90) return 0;
-  AMEND_CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                        cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
+  allow_shared_memory(kernel, shared_bytes);
   int clusters = 0;
   const ClusterLaunch launch(1, size, block, shared_bytes, stream);
   AMEND_CUDA_CHECK(cudaOccupancyMaxActiveClusters(&clusters, kernel, &launch.config));

@@ -47,7 +47,7 @@ void forward(const CrossEntropy& a, Stream stream) {
     const std::int32_t y = in.label_within(in.label[i]);
     if (in.classes != 2) return weight * SoftmaxRow<T>(z, in.classes).surprise(z[y]);
     const T u = in.deficit(z, y), e = exponential(u < T(0) ? u : -u);
-    return weight * ((u > T(0) ? u : T(0)) + logarithm(T(1) + e));
+    return weight * ((u < T(0) ? T(0) : u) + logarithm(T(1) + e));  // NaN stays NaN
   });
 }
 

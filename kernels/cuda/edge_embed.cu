@@ -51,7 +51,7 @@ struct Embedding {
 
 /// S: the type of the states in memory.
 template <class T, class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     forward_kernel(const __grid_constant__ Embedding<T> net, const T* bias, S* out) {
   constexpr std::int32_t kWarps = kThreads / kWarp;
   T* weights = dynamic_shared_memory<T>();  // (4 quads, d): transposed

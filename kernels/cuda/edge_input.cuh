@@ -78,8 +78,8 @@ struct EdgeSource {
       stage_rows(rows + first * width, count, width, tile, stride, thread, threads);
   }
   __device__ bool forms() const { return kind != Kind::rows; }
-  /// Features: those of one edge become f[0 .. width). A call: inlined, it would cost its callers spilled registers.
-  __noinline__ __device__ void form(std::int64_t edge, const EdgeEnds& ends, T* f) const {
+  /// Features: those of one edge become f[0 .. width). A call instead would put what its caller knows on the stack.
+  __device__ __forceinline__ void form(std::int64_t edge, const EdgeEnds& ends, T* f) const {
     if (kind == Kind::first) {
       const auto own = EdgeScales<T>::load(scales + ends.block * kEdgeScales);
       if (gradient)

@@ -61,7 +61,7 @@ struct ForwardLayout : HeadLayout {
 };
 
 template <class T, int N, int E>
-__global__ void __launch_bounds__(kForwardThreads, 4)
+__global__ void __launch_bounds__(kForwardThreads, N* E < 64 ? 4 : 3)
     forward_kernel(const __grid_constant__ Head<T> net, ForwardLayout layout, T* out) {
   constexpr std::int32_t kTile = kWarp * E;
   T* memory = dynamic_shared_memory<T>();
@@ -145,7 +145,8 @@ void forward(const EditHead& a, Stream stream) {
 
 template <class T, int N, int E>
 __global__ void __launch_bounds__(kBackwardThreads, 4)
-    backward_kernel(Head<T> net, HeadGradient<T> grad, BackwardLayout layout, WeightParts parts) {
+    backward_kernel(const __grid_constant__ Head<T> net, const __grid_constant__ HeadGradient<T> grad,
+                    BackwardLayout layout, WeightParts parts) {
   T* memory = dynamic_shared_memory<T>();
   const HeadWeights<T, N> weights(net, layout, memory);
   const auto thread = static_cast<std::int32_t>(threadIdx.x), threads = static_cast<std::int32_t>(blockDim.x);
@@ -287,7 +288,7 @@ void backward(const EditHeadGradient& g, Stream stream) {
   const BackwardLayout layout(net, n, *plan, edge_gradient, E, net.table.max_nodes);
   const std::int64_t wanted = ceil_div(edges, kPartEdges), part_count = wanted < kMaxParts ? wanted : kMaxParts;
   // A block has several items only when it has more edges than one.
-  const bool several = net.table.max_edges > kItemEdges;
+  const bool several = net.table.max_edges > kHeadItemEdges;
   const std::int64_t columns = several ? first_column(edges) * net.h : 0;
   const std::int64_t item_columns = layout.column < 0 ? part_count * layout.column_room : 0;
   T* partial = workspace<T>(stream, part_count * parts.total + columns + item_columns);

@@ -6,9 +6,9 @@
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
-inline constexpr std::int64_t kItemEdges = 2048, kItemRows = 16;  // as the chunks of the CPU twin
-inline constexpr std::int64_t kSumBytes = 16 << 10;               // of the weights' gradients in shared memory
-inline constexpr std::int64_t kColumnBytes = 24 << 10;            // of sums over columns of an item
+inline constexpr std::int64_t kHeadItemEdges = 2048, kItemRows = 16;  // as the chunks of the CPU twin
+inline constexpr std::int64_t kSumBytes = 16 << 10;                   // of the weights' gradients in shared memory
+inline constexpr std::int64_t kColumnBytes = 24 << 10;                // of sums over columns of an item
 
 /// Runs of whole target rows of a block that are an item each.
 struct BlockItems {
@@ -16,7 +16,7 @@ struct BlockItems {
   std::int64_t count;  // items
 
   __device__ explicit BlockItems(const Block& block) {
-    rows = ceil_div(kItemEdges, block.cols);
+    rows = ceil_div(kHeadItemEdges, block.cols);
     if (rows < kItemRows) rows = kItemRows;
     count = ceil_div(block.rows, rows);
   }

@@ -16,7 +16,7 @@ void forward(const EmbeddingAdd& a, Stream stream) {
   T* y = a.y.as<T>();
   for_elements(a.x.count(), stream, [=] __device__(std::int64_t i) {
     const std::int64_t row = i / width, entry = index[row];
-    const T term = entry < 0 ? T(0) : table[entry < entries ? entry * width + (i - row * width) : 0];
+    const T term = entry >= 0 && entry < entries ? table[entry * width + (i - row * width)] : T(0);
     y[i] = entry >= -1 && entry < entries ? x[i] + term : not_a_number<T>();
   });
 }

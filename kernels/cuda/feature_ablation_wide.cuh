@@ -3,6 +3,7 @@
 // feature_ablation for networks that do not fit shared memory: a block takes 64 rows and one feature after the other
 // through the layers, which lie in device memory, with the products of subject_wide.cuh.
 
+#include "kernels/cuda/feature_columns.cuh"
 #include "kernels/cuda/subject_wide.cuh"
 #include "kernels/feature_ablation.hpp"
 #include "kernels/softmax_math.hpp"
@@ -43,18 +44,6 @@ struct AblationPass {
   }
   __device__ T& sum(std::int64_t tile, int network, int feature) const {
     return partial[(tile * table.network_count + network) * features + feature];
-  }
-};
-
-/// The columns of a feature; none, and not valid, where the offsets make no sense.
-struct FeatureColumns {
-  int begin, end;
-  bool valid;
-
-  __device__ FeatureColumns(const std::int32_t* offset, int feature, int inputs)
-      : begin(offset[feature]), end(offset[feature + 1]) {
-    valid = begin >= 0 && begin <= end && end <= inputs;
-    if (!valid) begin = end = 0;
   }
 };
 

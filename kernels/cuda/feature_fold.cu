@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "kernels/cuda/device_limits.cuh"
+#include "kernels/cuda/feature_columns.cuh"
 #include "kernels/cuda/gemm.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -69,8 +70,10 @@ __device__ FoldCounts select_inputs(const Fold<T>& in, std::int64_t n, const Blo
   FoldCounts& counts = shared_memory<FoldCounts>();
   for (std::int32_t j = threadIdx.x; j < in.inputs; j += kThreads) feature_of[j] = -1;
   __syncthreads();
-  for (std::int32_t f = threadIdx.x; f < in.features; f += kThreads)
-    for (std::int32_t j = in.feature_offset[f]; j < in.feature_offset[f + 1]; ++j) feature_of[j] = f;
+  for (std::int32_t f = threadIdx.x; f < in.features; f += kThreads) {
+    const FeatureColumns columns(in.feature_offset, f, in.inputs);
+    for (std::int32_t j = columns.begin; j < columns.end; ++j) feature_of[j] = f;
+  }
   __syncthreads();
   const T* weight = in.weight + block.edge_offset;
   for (std::int32_t j = threadIdx.x; j < in.inputs; j += kThreads) {
@@ -223,7 +226,8 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Fold<T> in, const T*
           *beta = in.beta + n * inputs * inputs;
   for (std::int32_t f = 0; f < in.features; ++f) {
     if (in.feature_gate[n * in.features + f] > T(0.5)) continue;
-    const std::int32_t first = in.feature_offset[f], count = in.feature_offset[f + 1] - first;
+    const FeatureColumns columns(in.feature_offset, f, inputs);
+    const std::int32_t first = columns.begin, count = columns.end - first;
     T sum = T(0);
     for (std::int32_t pair = threadIdx.x / kWarp; pair < count * block.rows; pair += kFoldWarps) {
       const std::int32_t i = pair / count, r = first + pair - i * count;

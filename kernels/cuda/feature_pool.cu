@@ -2,7 +2,7 @@
 // addition each.
 #include "kernels/feature_pool.hpp"
 
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/feature_columns.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -19,12 +19,15 @@ struct Pool {
         features(a.feature_offset.extent(0) - 1),
         width(a.x.extent(1)) {}
 
-  /// Calls `body(element of an input node, inputs of the feature)` for the inputs that element i of y stands for.
+  /// Calls `body(element of an input node, inputs of the feature)` for the inputs that element i of y stands for; false
+  /// where the feature's offsets make no sense.
   template <class Body>
-  __device__ void for_inputs(std::int64_t i, const Body& body) const {
+  __device__ bool for_inputs(std::int64_t i, const Body& body) const {
     const std::int64_t row = i / width, n = row / features, f = row - n * features;
-    for (std::int64_t j = offset[f]; j < offset[f + 1]; ++j)
-      body((network[n].node_offset + j) * width + (i - row * width), offset[f + 1] - offset[f]);
+    const FeatureColumns columns(offset, static_cast<int>(f), network[n].inputs);
+    for (std::int64_t j = columns.begin; j < columns.end; ++j)
+      body((network[n].node_offset + j) * width + (i - row * width), columns.end - columns.begin);
+    return columns.valid;
   }
 };
 
@@ -36,11 +39,11 @@ void forward(const FeaturePool& a, Stream stream) {
   for_elements(a.y.count(), stream, [=] __device__(std::int64_t i) {
     T sum = T(0);
     std::int32_t inputs = 1;
-    pool.for_inputs(i, [&](std::int64_t at, std::int32_t count) {
+    const bool valid = pool.for_inputs(i, [&](std::int64_t at, std::int32_t count) {
       sum += x[at];
       inputs = count;
     });
-    y[i] = sum / static_cast<T>(inputs);
+    y[i] = valid ? sum / static_cast<T>(inputs) : not_a_number<T>();
   });
 }
 

@@ -5,6 +5,7 @@
 // (test/support/cuda_emulation/device.hpp, which brings its own version of what stands between the #ifdef below).
 
 #include <limits>
+#include <mutex>
 
 #include "kernels/arguments.hpp"
 
@@ -32,6 +33,22 @@ __device__ __forceinline__ T* dynamic_shared_memory() {
   return reinterpret_cast<T*>(amend_dynamic_shared);
 }
 
+/// Lets thread blocks of the kernel have so much dynamic shared memory on the thread's current device. The limit is a
+/// property of the function, and only ever raised: nodes of graphs and other threads may need more of it than this
+/// call.
+template <class... Parameters>
+void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
+  constexpr std::size_t kWithoutAsking = 40 << 10;  // 48 KB less what a kernel may have of static memory
+  if (bytes <= kWithoutAsking) return;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  cudaFuncAttributes now{};
+  AMEND_CUDA_CHECK(cudaFuncGetAttributes(&now, reinterpret_cast<const void*>(kernel)));
+  if (static_cast<std::size_t>(now.maxDynamicSharedSizeBytes) < bytes)
+    AMEND_CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+}
+
 /// Queues `kernel` on the stream, whose device is the thread's current one. An empty grid is no launch.
 template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
@@ -39,10 +56,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   // The default stream would wait for all others.
   check(stream.device().is_cuda() && stream.handle() != nullptr, "launch", "expected a CUDA stream with a handle");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  constexpr std::size_t kWithoutAsking = 48 << 10;
-  if (shared_bytes > kWithoutAsking)
-    AMEND_CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
+  allow_shared_memory(kernel, shared_bytes);
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.handle())>>>(static_cast<Parameters>(args)...);
   AMEND_CUDA_CHECK(cudaGetLastError());
 }

@@ -16,13 +16,13 @@ void run(const NetworkFeatures& a, Stream stream) {
   const int pass = a.pass;
   for_elements(a.lambda.extent(0), stream, [=] __device__(std::int64_t n) {
     T* f = feature + n * features;
-    const T divergence = divergences[n] > T(0) ? divergences[n] : T(0);
+    const T divergence = divergences[n] < T(0) ? T(0) : divergences[n];  // NaN stays NaN
     f[0] = logarithm(divergence + T(1e-5)) / T(3) + T(2);
     for (int p = 0; p < kPassFlags; ++p) f[1 + p] = pass == p + 1 ? T(1) : T(0);
     T reference = T(0);
     for (std::int64_t r = 0; r < requirements; ++r) {
       const T lambda = lambdas[n * requirements + r], signed_value = values[n * requirements + r];
-      const T value = signed_value > T(0) ? signed_value : T(0);
+      const T value = signed_value < T(0) ? T(0) : signed_value;
       T* out = f + 1 + kPassFlags + 3 * r;
       const bool on = lambda > T(0);
       out[0] = on ? T(3) * value : T(0);

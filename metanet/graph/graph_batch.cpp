@@ -89,8 +89,8 @@ void GraphBatch::stage(Arena& arena) {
 }
 
 std::vector<std::int64_t> GraphBatch::launch_key() const {
-  return {table_.block_count,  table_.network_count, table_.edge_count, table_.node_count,
-          table_.hidden_count, table_.max_nodes,     table_.max_edges,  table_.outputs};
+  return {table_.block_count, table_.network_count, table_.edge_count, table_.node_count, table_.hidden_count,
+          table_.max_nodes,   table_.max_edges,     table_.max_blocks, table_.outputs};
 }
 
 namespace {

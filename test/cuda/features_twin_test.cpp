@@ -1,6 +1,10 @@
 // feature_pool and network_features.
 
 #include "kernels/feature_pool.hpp"
+
+#include <cmath>
+#include <limits>
+
 #include "kernels/network_features.hpp"
 #include "test/support/twins.hpp"
 
@@ -45,6 +49,37 @@ TEST_CASE("cuda network_features") {
                                    .reference = reference});
     return std::vector<Tensor>{feature, reference};
   });
+}
+
+TEST_CASE("cuda feature_pool: a feature of columns that are not there is NaN") {
+  const RandomBatch batch = random_batch({{5, 3, 2}}, Activation::relu, DType::float32, 1);
+  const Tensor offset = make_tensor({4}, DType::int32, {0, 3, 1, 9}), y({3, 2}, DType::float32),
+               x = random_tensor({batch.table().node_count, 2}, DType::float32, 1);
+  twins::feature_pool_forward(Twin::cuda, {.table = batch.table(), .x = x, .feature_offset = offset, .y = y});
+  CHECK(std::isfinite(values(y)[0]));
+  CHECK(std::isnan(values(y)[2]));
+  CHECK(std::isnan(values(y)[4]));
+}
+
+TEST_CASE("cuda network_features: what is not a number stays so, on the CPU, too") {
+  const Tensor divergence({2}, DType::float64), requirement({2, 1}, DType::float64), lambda({2, 1}, DType::float64),
+      feature({2, kernels::network_feature_count(1)}, DType::float64), reference({2}, DType::float64);
+  divergence.as<double>()[0] = requirement.as<double>()[1] = std::numeric_limits<double>::quiet_NaN();
+  lambda.as<double>()[0] = lambda.as<double>()[1] = 0.5;
+  for (const Twin twin : {Twin::cpu, Twin::cuda}) {
+    twins::network_features(twin, {.divergence = divergence,
+                                   .requirement = requirement,
+                                   .lambda = lambda,
+                                   .pass = 1,
+                                   .feature = feature,
+                                   .reference = reference});
+    const std::vector<double> f = values(feature);
+    const std::size_t value = 1 + kernels::kPassFlags;
+    CHECK(std::isnan(f[0]));
+    CHECK(f[value] == 0.0);
+    CHECK(std::isnan(f[f.size() / 2 + value]));
+    CHECK(std::isfinite(f[f.size() / 2]));
+  }
 }
 
 }  // namespace

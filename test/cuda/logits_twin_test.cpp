@@ -77,6 +77,27 @@ TEST_CASE("cuda cross_entropy") {
   check_alone(3, [&](std::int64_t first, std::int64_t count) { return run(Twin::cuda, first, count); });
 }
 
+TEST_CASE("cuda cross_entropy: a NaN among the logits is one of the loss, on the CPU, too") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t classes = GENERATE(2, 3, 5);
+  for (std::int64_t at = 0; at < classes; ++at) {
+    const Tensor logits = random_tensor({3, 4, classes}, dtype, 1), loss({3}, dtype),
+                 label = random_integers({3, 4}, static_cast<std::int32_t>(classes), 2);
+    const std::int64_t where = (1 * 4 + 2) * classes + at;
+    if (dtype == DType::float32)
+      logits.as<float>()[where] = std::numeric_limits<float>::quiet_NaN();
+    else
+      logits.as<double>()[where] = std::numeric_limits<double>::quiet_NaN();
+    for (const Twin twin : {Twin::cpu, Twin::cuda}) {
+      twins::cross_entropy_forward(twin, {.logits = logits, .label = label, .loss = loss});
+      CAPTURE(classes, at);
+      CHECK(std::isfinite(values(loss)[0]));
+      CHECK(std::isnan(values(loss)[1]));
+      CHECK(std::isfinite(values(loss)[2]));
+    }
+  }
+}
+
 TEST_CASE("cuda cross_entropy: a label that is no class gives NaN") {
   const Tensor logits({2, 2, 3}, DType::float32), loss({2}, DType::float32);
   const Tensor label = make_tensor({2, 2}, DType::int32, {0, 2, 1, 3});

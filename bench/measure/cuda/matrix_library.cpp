@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <initializer_list>
 #include <string>
 
@@ -15,9 +16,10 @@ namespace {
 
 void* open_library() {
   const std::string name = "libcublas.so." + std::to_string(CUDART_VERSION / 1000);
-  for (const std::string& path :
-       {name, std::string(AMEND_CUDA_LIBRARIES) + "/" + name, "/usr/local/cuda/lib64/" + name})
-    if (void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+  const char* named = std::getenv("AMEND_CUBLAS");
+  for (const std::string& path : {std::string(named ? named : ""), name, std::string(AMEND_CUDA_LIBRARIES) + "/" + name,
+                                  "/usr/local/cuda/lib64/" + name})
+    if (void* library = path.empty() ? nullptr : dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
   return nullptr;
 }
 

@@ -287,6 +287,7 @@ void copy(void* to, const void* from, std::size_t bytes, Copy kind, Stream strea
      : kind == Copy::to_host ? counted.copies_to_host
                              : counted.copies_on_device);
   if (kind == Copy::to_device && !is_pinned(from)) {
+    refuse_capture("memory that is not pinned was copied");
     const char* source = static_cast<const char*>(from);
     queue.add([to, bytes = std::vector<char>(source, source + bytes)] {
       const Window window;
