@@ -108,8 +108,11 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
     const T* grad_out = g.grad_out + begin * a.outputs;
     multiply<kH>(a.outputs, h, edges, Left<T>{grad_out, 1, a.outputs}, row_major<T>(last.data, width),
                  add_to(g.grad_head));
-    for (std::int64_t k = 0; k < edges; ++k)
-      for (std::int64_t o = 0; o < a.outputs; ++o) g.grad_head_bias[o] += grad_out[k * a.outputs + o];
+    for (std::int64_t o = 0; o < a.outputs; ++o) {
+      T sum[4] = {};  // side by side: no addition waits for the one before
+      for (std::int64_t k = 0; k < edges; ++k) sum[k % 4] += grad_out[k * a.outputs + o];
+      g.grad_head_bias[o] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
     multiply<kH>(edges, h, a.outputs, Left<T>{grad_out, a.outputs, 1}, packed(g.packed_head, a.outputs),
                  [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto) {
                    store(grad_last.at(k, i), open_only(load<T>(last.at(k, i)), sum));
@@ -137,16 +140,21 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
     };
     if (g.grad_edge) back(g.packed_weight, a.d, g.grad_edge + begin * a.d);
     if (g.grad_edge2) back(g.packed_weight2, a.d2, g.grad_edge2 + begin * a.d2);
-    for (std::int64_t k = 0; k < edges; ++k, at.next()) {
-      T* grad_u = g.grad_target + at.row * 2 * h;
-      T* grad_v = g.grad_column + at.col * h;
+    for_row_pieces(at, edges, [&](std::int64_t begin_of_piece, std::int64_t piece, std::int64_t row, std::int64_t col) {
+      T* grad_u = g.grad_target + row * 2 * h;
+      T* grad_v = g.grad_column + col * h;
       for_vectors<T, kH>(h, [&](std::int64_t i, auto lanes) {
-        const Vector<T> z = load<T>(grad_z.at(k, i));
-        store(grad_u + i, load(grad_u + i, lanes) + z, lanes);
-        store(grad_v + i, load(grad_v + i, lanes) + z, lanes);
-        store(g.grad_bias + i, load(g.grad_bias + i, lanes) + z, lanes);
+        Vector<T> sum{};
+        for (std::int64_t k = 0; k < piece; ++k) {
+          const Vector<T> z = load<T>(grad_z.at(begin_of_piece + k, i));
+          T* to = grad_v + k * h + i;
+          store(to, load(to, lanes) + z, lanes);
+          sum += z;
+        }
+        store(grad_u + i, load(grad_u + i, lanes) + sum, lanes);
+        store(g.grad_bias + i, load(g.grad_bias + i, lanes) + sum, lanes);
       });
-    }
+    });
   }
 }
 
