@@ -35,7 +35,7 @@ void column_sums(std::int64_t rows, std::int64_t cols, T* const (&sums)[kSums], 
 template <class T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t cols, T* sum) {
   using native_target::kLanes, native_target::Vector;
-  if (cols < kLanes<T> && kLanes<T> % cols == 0) {  // rows side by side in a vector
+  if (cols > 0 && cols < kLanes<T> && kLanes<T> % cols == 0) {  // rows side by side in a vector
     const std::int64_t count = rows * cols, whole = count / kLanes<T> * kLanes<T>;
     Vector<T> lanes{};
     for (std::int64_t i = 0; i < whole; i += kLanes<T>) lanes += native_target::load(x + i);

@@ -1,13 +1,13 @@
 // sum_c p_c (d log p_c / d v)^2 = |S^T dz / dv|^2 with S S^T = diag(p) - p p^T: the columns of S, "seeds", are carried
 // back like gradients of the logits. Two classes: one seed, sqrt(p_0 p_1) (-1, 1). More: seed c is sqrt(p_c) (e_c - p).
-// With two classes (-1, 1) is carried back once and held against what a row has of it: the seed's root, and the
-// gradients of objectives, which are opposite as they are of functions of the probabilities.
-// With G = sum over seeds of delta^2, (rows, neurons): fisher = G^T (a - mu)^2 / rows, fisher_bias = column means of G.
-// The squares of the centred input are formed once for all networks; where most of x is zero, as columns of a category
-// are, without the zeros: x = 0 has mu^2, which every row of such a column gets, and the others what they differ by.
-// Bytes: 4 rows (inputs + 4 hidden) per network, 4 edges per row tile of kSubjectRows rows for partial sums; the shared
-// input stays in the cache. Operations per network and seed: 2 rows edges for the error signal and, for the saliency, 2
-// rows edges of the first block; 2 rows edges for the products of squares; gradients as subject_backward, for each
+// With two classes (-1, 1) is carried back once and held against what a row has of it: the seed's root, and gradients
+// of objectives where those of the two logits are opposite, as those of functions of the probabilities are. With G =
+// sum over seeds of delta^2, (rows, neurons): fisher = G^T (a - mu)^2 / rows, fisher_bias = column means of G. The
+// squares of the centred input are formed once for all networks; where most of x is zero, as columns of a category are,
+// without the zeros: x = 0 has mu^2, which every row of such a column gets, and the others what they differ by. Bytes:
+// 4 rows (inputs + 4 hidden) per network, 4 edges per row tile of kSubjectRows rows for partial sums; the shared input
+// stays in the cache. Operations per network and seed: 2 rows edges for the error signal and, for the saliency, 2 rows
+// edges of the first block; 2 rows edges for the products of squares; gradients as subject_backward, for each
 // objective, but that two classes share one error signal.
 #include "kernels/probe.hpp"
 

@@ -18,12 +18,12 @@ AMEND_INLINE void dot_products(const DotProducts<T>& args) {
     Vector<T> product[kLanes<T>];
 #pragma GCC unroll 16
     for (std::int64_t n = 0; n < kLanes<T>; ++n) {
-      product[n] = p.bias == nullptr ? Vector<T>{} : Vector<T>{*bias};
+      product[n] = bias == nullptr ? Vector<T>{} : Vector<T>{bias[column]};
       for_vectors<T, kTerms>(
           p.terms, [&](std::int64_t i, auto lanes) { product[n] += load(a + i, lanes) * load(w + i, lanes); });
       if (begin + n + 1 >= numbers) continue;  // the last one again
-      w += p.w_row, ++bias;
-      if (++column == p.columns) column = 0, w = p.w, bias = p.bias, a += p.a_row;
+      w += p.w_row;
+      if (++column == p.columns) column = 0, w = p.w, a += p.a_row;
     }
     const Vector<T> sum = lane_sums<T>(product);
     if (begin + kLanes<T> <= numbers)
