@@ -39,12 +39,25 @@ Variable Tape::reshape(Variable x, Shape shape) {
   return y;
 }
 
-TensorView Tape::grad_to_add(Variable x) {
+Tape::GradTarget Tape::grad_to_write(Variable x) {
   if (!x.needs_grad()) return {};
-  if (!x.state_->grad) {
-    x.state_->grad = arena_->tensor(x.shape(), x.dtype());
-    kernels::fill({.y = x.state_->grad, .value = 0.0}, stream_);
-  }
+  const bool fresh = !x.state_->grad;
+  if (fresh) x.state_->grad = arena_->tensor(x.shape(), x.dtype());
+  return {x.state_->grad, fresh};
+}
+
+TensorView Tape::grad_to_add(Variable x) {
+  const GradTarget target = grad_to_write(x);
+  if (target.fresh) kernels::fill({.y = target.grad, .value = 0.0}, stream_);
+  return target.grad;
+}
+
+TensorView Tape::grad_in_place(Variable x, Variable y) {
+  if (!x.needs_grad() || x.grad() || !y.grad()) return grad_to_add(x);
+  check(x.shape() == y.shape() && x.dtype() == y.dtype(), "tape", "a gradient of shape ", y.shape(),
+        " cannot become one of shape ", x.shape());
+  x.state_->grad = y.grad();
+  y.state_->grad = {};
   return x.state_->grad;
 }
 

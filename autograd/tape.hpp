@@ -70,6 +70,16 @@ class Tape {
 
   /// The gradient of `x` to add to: zeros at first. An absent view when `x` needs none.
   TensorView grad_to_add(Variable x);
+  /// A gradient for a kernel that can also write it. `fresh`: nothing has reached `x` yet, the memory is uninitialised
+  /// and must be written.
+  struct GradTarget {
+    TensorView grad;
+    bool fresh = false;
+  };
+  GradTarget grad_to_write(Variable x);
+  /// The gradient of `x` for a kernel that can make it of y's in place: y's own memory, which y has no more then, where
+  /// nothing has reached `x` yet; else as `grad_to_add`.
+  TensorView grad_in_place(Variable x, Variable y);
 
   /// Records an operation when `needed` and recording is on. `Node` derives from TapeNode.
   template <class Node, class... Args>

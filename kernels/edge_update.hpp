@@ -40,7 +40,7 @@ struct EdgeUpdateGradient {
   EdgeUpdate forward;
   TensorView grad_edge_out;    // (edges, D), optional: zero when absent
   TensorView grad_aggregate;   // (nodes, 2 D), optional: zero when absent
-  TensorView grad_edge;        // (edges, D), optional
+  TensorView grad_edge;        // (edges, D), optional; may be grad_edge_out itself, which then becomes that of e
   TensorView grad_projection;  // (nodes, 4 D)
   TensorView grad_weight_c;    // (D, D)
   TensorView grad_weight_g;    // (D, D)

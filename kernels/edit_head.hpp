@@ -32,6 +32,7 @@ struct EditHeadGradient {
   EditHead forward;
   TensorView grad_out;         // (edges, outputs)
   TensorView grad_edge;        // (edges, D), optional: of rows
+  bool fresh_edge = false;     // grad_edge is written, whatever it holds
   TensorView grad_weight;      // (H, D)
   TensorView grad_edge2;       // (edges, D2), optional: of rows
   TensorView grad_weight2;     // (H, D2), with edge2

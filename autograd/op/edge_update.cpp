@@ -21,10 +21,11 @@ struct EdgeUpdateNode final : TapeNode {
 
   void backward(Tape& tape) override {
     if (!result.edge.grad() && !result.aggregate.grad()) return;
+    const TensorView grad_edge_out = result.edge.grad();
     kernels::edge_update_backward({.forward = forward,
-                                   .grad_edge_out = result.edge.grad(),
+                                   .grad_edge_out = grad_edge_out,
                                    .grad_aggregate = result.aggregate.grad(),
-                                   .grad_edge = tape.grad_to_add(edge),
+                                   .grad_edge = tape.grad_in_place(edge, result.edge),
                                    .grad_projection = tape.grad_to_add(projection),
                                    .grad_weight_c = tape.grad_to_add(weight_c),
                                    .grad_weight_g = tape.grad_to_add(weight_g),

@@ -14,9 +14,11 @@ struct EditHeadNode final : TapeNode {
 
   void backward(Tape& tape) override {
     if (!out.grad()) return;
+    const Tape::GradTarget grad_edge = tape.grad_to_write(in.edge.rows);
     kernels::edit_head_backward({.forward = forward,
                                  .grad_out = out.grad(),
-                                 .grad_edge = tape.grad_to_add(in.edge.rows),
+                                 .grad_edge = grad_edge.grad,
+                                 .fresh_edge = grad_edge.fresh,
                                  .grad_weight = tape.grad_to_add(in.weight),
                                  .grad_edge2 = tape.grad_to_add(in.edge2.rows),
                                  .grad_weight2 = tape.grad_to_add(in.weight2),

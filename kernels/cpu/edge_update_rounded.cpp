@@ -239,7 +239,7 @@ void backward(const EdgeUpdateGradient& g) {
            operand(layer.precision, layer.edge + first * d, count * d, kRoundedA), d, T(1), partial_c, d);
       if (grad_edge) {
         T* ge = grad_edge + first * d;
-        if (grad_out)
+        if (grad_out && grad_out != grad_edge)
           for (std::int64_t k = 0; k < count * d; ++k) ge[k] += grad_out[first * d + k];
         gemm(Trans::no, Trans::no, count, d, d, T(1), grad_operand, d, layer.weight_c, d, T(1), ge, d);
       }

@@ -136,6 +136,7 @@ void backward(const EditHeadGradient& g) {
            .grad_out = grad_out + first * outputs,
            .grad_edge = grad_edge ? grad_edge + first * net.d : nullptr,
            .grad_edge2 = grad_edge2 ? grad_edge2 + first * net.d2 : nullptr,
+           .fresh_edge = g.fresh_edge,
            .grad_target = grad_projection + (block.target_offset + chunk.first_row) * 2 * h,
            .grad_column = column,
            .grad_weight = sums + layout.weight,

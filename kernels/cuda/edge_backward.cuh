@@ -20,7 +20,7 @@ struct EdgeBackward {
   EdgeForward<T, T, D, P> forward;
   const T *grad_edge_out, *grad_aggregate;  // or null
   const T* weight_g;                        // (D, D)
-  T *grad_edge, *grad_projection;           // grad_edge or null
+  T *grad_edge, *grad_projection;           // grad_edge: null or, in place, grad_edge_out
   T* weight_partial;                        // (thread blocks, 2, D, D): of C and G
   T* modulation_partial;                    // (items, 3 D)
 };
@@ -320,7 +320,7 @@ __device__ __forceinline__ void edge_update_backward_items(const EdgeBackward<T,
             const SlotPlace slot(item, layout, at, half, first_row);
             if (!slot.inside) continue;
             read_channels<D>(a.grad_edge + slot.edge * D, at.q, [&](int c, T value) { back[half][c] = value; });
-            if (a.grad_edge_out)
+            if (a.grad_edge_out && a.grad_edge_out != a.grad_edge)
               read_channels<D>(a.grad_edge_out + slot.edge * D, at.q, [&](int c, T value) { back[half][c] += value; });
           }
           if constexpr (Product::kFromTile) __syncwarp();

@@ -296,6 +296,7 @@ void backward(const EditHeadGradient& g, Stream stream) {
                              elements<T>(g.grad_edge),
                              elements<T>(g.grad_edge2),
                              g.grad_projection.as<T>(),
+                             g.fresh_edge,
                              partial,
                              partial + part_count * parts.total,
                              partial + part_count * parts.total + columns};

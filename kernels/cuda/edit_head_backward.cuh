@@ -47,6 +47,7 @@ template <class T>
 struct HeadGradient {
   const T* grad_out;
   T *grad_edge, *grad_edge2, *grad_projection;
+  bool fresh_edge;       // grad_edge is written, not added to
   T *partial, *columns;  // (parts, total), (first_column(edges), units)
   T* item_columns;       // (parts, column_room): where they have no room in shared memory
 };
@@ -228,7 +229,8 @@ struct BackwardTile {
     }
     __syncthreads();
     if (grad.grad_edge)
-      unstage_rows(tile, layout.in_stride, count, net.d, true, grad.grad_edge + at0 * net.d, thread, threads);
+      unstage_rows(tile, layout.in_stride, count, net.d, !grad.fresh_edge, grad.grad_edge + at0 * net.d, thread,
+                   threads);
     if (grad.grad_edge2)
       unstage_rows(tile + net.d, layout.in_stride, count, net.d2, true, grad.grad_edge2 + at0 * net.d2, thread,
                    threads);

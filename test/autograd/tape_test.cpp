@@ -74,6 +74,30 @@ TEST_CASE("reshape keeps the memory and passes gradients") {
   CHECK_THROWS_AS(tape.reshape(flat, {5}), Error);
 }
 
+TEST_CASE("a gradient that nothing has reached is written, and one in place takes the memory of another") {
+  Arena arena;
+  Tape tape(arena, Stream{});
+  const Tensor x = test::make_tensor({2}, DType::float64, {3.0, 5.0}), grad({2}, DType::float64);
+  const Variable leaf = tape.leaf(x, grad), a = op::add(tape, leaf, leaf), b = op::add(tape, a, leaf);
+  CHECK_FALSE(tape.grad_to_write(leaf).fresh);  // the caller's
+  CHECK(tape.grad_to_write(b).fresh);
+  CHECK_FALSE(tape.grad_to_write(b).fresh);
+  CHECK_FALSE(tape.grad_to_write(tape.constant(x)).grad);
+
+  const void* memory = b.grad().data;
+  CHECK(tape.grad_in_place(leaf, b).data == grad.view().data);
+  CHECK_FALSE(tape.grad_in_place(tape.constant(x), b));
+  CHECK(b.grad().data == memory);
+  CHECK(tape.grad_in_place(a, b).data == memory);
+  CHECK(a.grad().data == memory);
+  CHECK_FALSE(b.grad());
+  // With nothing to take over, or something there already, zeros or that.
+  const Variable c = op::add(tape, b, leaf);
+  CHECK(test::values(tape.grad_in_place(b, c)) == std::vector<double>{0.0, 0.0});
+  CHECK(tape.grad_in_place(a, b).data == memory);
+  CHECK(b.grad());
+}
+
 TEST_CASE("the tape names what it cannot take") {
   Arena arena;
   Tape tape(arena, Stream{});
@@ -82,6 +106,11 @@ TEST_CASE("the tape names what it cannot take") {
   CHECK_THROWS_WITH(tape.backward(tape.leaf(two, two)), "[tape] expected a loss of one element, got (2)");
   CHECK_THROWS_WITH(tape.backward(tape.leaf(two, two), three),
                     Catch::Contains("[accumulate] expected `x` of shape (2)"));
+  const Tensor grad({2}, DType::float64);
+  const Variable y = op::add(tape, tape.leaf(two, grad), tape.constant(two)),
+                 x = op::add(tape, tape.leaf(three, three), tape.constant(three));
+  (void)tape.grad_to_add(y);
+  CHECK_THROWS_WITH(tape.grad_in_place(x, y), "[tape] a gradient of shape (2) cannot become one of shape (3)");
 }
 
 /// A forward and a backward pass of a small chain of operations.

@@ -15,9 +15,9 @@ namespace {
 /// Blocks of one weight, narrower than a warp's tile, wider than one, and with rows for several rounds.
 const std::vector<std::vector<int>> kShapes = {{5, 1, 2}, {5, 19, 5, 2}, {5, 2}};
 
-/// Which optional arguments a pass is given.
+/// Which optional arguments a pass is given, and whether the gradient of its states takes the place of its results'.
 struct Given {
-  bool grad_edge_out = true, grad_aggregate = true, grad_edge = true;
+  bool grad_edge_out = true, grad_aggregate = true, grad_edge = true, in_place = false;
 };
 
 /// edge_out, aggregate and the gradients of edge, projection, modulation, weight_c, weight_g. Inputs are those of a
@@ -67,16 +67,17 @@ struct Pass {
                                       .aggregate = aggregate,
                                       .precision = precision};
     const auto optional = [](bool wanted, const Tensor& x) { return wanted ? x.view() : TensorView{}; };
+    const Tensor& to_edge = given.in_place ? grad_edge_out : grad_edge;
     twins::edge_update_forward(twin, forward);
     twins::edge_update_backward(twin, {.forward = forward,
                                        .grad_edge_out = optional(given.grad_edge_out, grad_edge_out),
                                        .grad_aggregate = optional(given.grad_aggregate, grad_aggregate),
-                                       .grad_edge = optional(given.grad_edge, grad_edge),
+                                       .grad_edge = optional(given.grad_edge, to_edge),
                                        .grad_projection = grad_projection,
                                        .grad_weight_c = grad_weight_c,
                                        .grad_weight_g = grad_weight_g,
                                        .grad_modulation = grad_modulation});
-    return {edge_out, aggregate, grad_edge, grad_projection, grad_modulation, grad_weight_c, grad_weight_g};
+    return {edge_out, aggregate, to_edge, grad_projection, grad_modulation, grad_weight_c, grad_weight_g};
   }
 };
 
@@ -173,6 +174,13 @@ TEST_CASE("cuda edge_update in place of its states") {
                             in_place = forward(Twin::cuda, states, states);
   CHECK(same_bits(in_place[0], apart[0]));
   CHECK(same_bits(in_place[1], apart[1]));
+}
+
+TEST_CASE("cuda edge_update with the gradient of its states in place") {
+  const auto precision = GENERATE(kernels::Precision::float32, kernels::Precision::bf16);
+  const RandomBatch batch = random_batch(kShapes, Activation::relu, DType::float32, 1);
+  compare_twins(entry_of(precision),
+                Pass{batch.table(), batch.table(), 16, DType::float32, {.in_place = true}, precision});
 }
 
 TEST_CASE("cuda edge_update of blocks that several items share") {

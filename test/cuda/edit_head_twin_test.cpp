@@ -13,6 +13,7 @@ namespace {
 struct HeadCase {
   std::int64_t d, d2, hidden, outputs;  // d2 = 0: no second edge tensor
   bool mix, edge_gradient;
+  bool fresh_edge = false;  // the gradient of `edge` is written, not added to
 };
 
 /// Part of a batch: what starts at this edge and node of it.
@@ -57,6 +58,7 @@ std::vector<Tensor> run(Twin twin, const kernels::BlockTable& table, const kerne
   twins::edit_head_backward(twin, {.forward = forward,
                                    .grad_out = grad_out,
                                    .grad_edge = when(c.edge_gradient, grad_edge),
+                                   .fresh_edge = c.fresh_edge,
                                    .grad_weight = grad_weight,
                                    .grad_edge2 = when(c.edge_gradient && c.d2 > 0 && !c.mix, grad_edge2),
                                    .grad_weight2 = when(c.d2 > 0, grad_weight2),
@@ -96,7 +98,8 @@ TEST_CASE("cuda edit_head") {
 TEST_CASE("cuda edit_head with and without its optional arguments") {
   const HeadCase c = GENERATE(HeadCase{15, 0, 32, 2, false, false},  // the first pass without messages
                               HeadCase{8, 4, 6, 3, false, true},     // whole quads of inputs, ragged hidden units
-                              HeadCase{16, 13, 24, 5, true, true});  // refinement after messages
+                              HeadCase{16, 13, 24, 5, true, true},   // refinement after messages
+                              HeadCase{16, 13, 24, 5, true, true, true});
   check_head(kSmall, c, DType::float32, {0, 2});
   check_head(kSmall, c, DType::float64, {2});
 }

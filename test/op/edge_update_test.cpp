@@ -112,7 +112,7 @@ TEST_CASE("edge_update may overwrite its states") {
 
 /// edge_out, aggregate and the gradients of edge, projection, weight_c, weight_g and modulation, of the CPU kernels.
 std::vector<Tensor> run_kernels(const kernels::BlockTable& table, const std::vector<Tensor>& in,
-                                const std::vector<Tensor>& grads, kernels::Precision precision) {
+                                const std::vector<Tensor>& grads, kernels::Precision precision, bool in_place = false) {
   std::vector<Tensor> out{Tensor(in[0].view().shape, DType::float32), Tensor(grads[1].view().shape, DType::float32)};
   for (const Tensor& x : in) out.emplace_back(x.view().shape, DType::float32);
   const kernels::EdgeUpdate forward{.table = table,
@@ -125,8 +125,9 @@ std::vector<Tensor> run_kernels(const kernels::BlockTable& table, const std::vec
                                     .aggregate = out[1],
                                     .precision = precision};
   kernels::cpu::edge_update_forward(forward, Stream{});
+  if (in_place) out[2] = test::convert(grads[0], DType::float32);
   kernels::cpu::edge_update_backward({.forward = forward,
-                                      .grad_edge_out = grads[0],
+                                      .grad_edge_out = in_place ? out[2] : grads[0],
                                       .grad_aggregate = grads[1],
                                       .grad_edge = out[2],
                                       .grad_projection = out[3],
@@ -135,6 +136,35 @@ std::vector<Tensor> run_kernels(const kernels::BlockTable& table, const std::vec
                                       .grad_modulation = out[6]},
                                      Stream{});
   return out;
+}
+
+TEST_CASE("edge_update may make the gradient of states in place") {
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float32, 3);
+  const auto [d, precision] =
+      GENERATE(std::pair{8, kernels::Precision::float32}, std::pair{32, kernels::Precision::float32},
+               std::pair{16, kernels::Precision::bf16});
+  const std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32),
+                            grads = random_grads(batch.table(), d, DType::float32);
+  const std::vector<Tensor> apart = run_kernels(batch.table(), in, grads, precision),
+                            in_place = run_kernels(batch.table(), in, grads, precision, true);
+  for (std::size_t i = 0; i < apart.size(); ++i) {
+    INFO("output " << i);
+    CHECK(test::values(in_place[i]) == test::values(apart[i]));
+  }
+}
+
+TEST_CASE("edge_update after edge_update hands gradients on") {
+  // Between two layers nobody else has reached the states: their gradient is made in place.
+  const RandomBatch batch = test::random_batch(test::kRaggedSmall, Activation::relu, DType::float64, 3);
+  const auto check = test::gradcheck(
+      random_inputs(batch.table(), 3),
+      [&](Tape& tape, const std::vector<Variable>& in) {
+        const op::EdgeUpdateResult first = op::edge_update(tape, batch.table(), in[0], in[1], in[2], in[3], in[4]);
+        return op::edge_update(tape, batch.table(), first.edge, in[1], in[3], in[2], in[4]).edge;
+      },
+      {.max_elements = 60});
+  INFO(check.message);
+  CHECK(check.ok);
 }
 
 TEST_CASE("edge_update of rounded operands stays near the exact one") {

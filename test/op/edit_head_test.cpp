@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "autograd/op/reduce.hpp"
+#include "kernels/fill.hpp"
 #include "test/support/gradcheck.hpp"
 #include "test/support/op_run.hpp"
 #include "test/support/random_features.hpp"
@@ -182,6 +184,36 @@ TEST_CASE("edit_head has the same bits of features that it forms and of the same
   CHECK(test::largest(test::values(formed.outputs[0])) > 0.1);
   CHECK(test::same_bits(formed, run({.rows = first}, {.rows = refine})));
   CHECK(test::same_bits(formed, run(features.first(), {.rows = refine})));
+}
+
+TEST_CASE("edit_head writes or adds to the gradient of rows") {
+  // Of an intermediate that nothing has reached it is written, by the second head added to; of a leaf always added to.
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
+  const Options options{false, true};
+  const std::vector<Tensor> in = random_inputs(batch.table(), options);
+  const Tensor zeros({batch.table().edge_count, kEdge}, dtype);
+  const auto heads = [&](bool intermediate) -> test::TapeProgram {
+    return [&batch, &zeros, options, intermediate](Tape& tape, const std::vector<Variable>& leaves) {
+      std::vector<Variable> mixed = leaves;
+      if (intermediate) mixed[0] = op::add(tape, leaves[0], tape.constant(zeros));
+      const test::TapeProgram head = program(batch.table(), options);
+      const std::vector<Variable> out{head(tape, mixed)[0], head(tape, mixed)[0]};
+      // What is not written is found to be no number.
+      const Arena::Mark mark = tape.arena().mark();
+      kernels::fill({.y = tape.arena().tensor({1 << 16}, leaves[0].dtype()), .value = std::nan("")}, tape.stream());
+      tape.arena().rewind(mark);
+      return out;
+    };
+  };
+  const std::vector<Tensor> grads{test::random_tensor({batch.table().edge_count, kOutputs}, dtype, 2),
+                                  test::random_tensor({batch.table().edge_count, kOutputs}, dtype, 3)};
+  const test::OpRun written = test::run_op(in, dtype, heads(true), grads),
+                    added = test::run_op(in, dtype, heads(false), grads);
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    INFO("input " << i);
+    CHECK(test::values(written.gradients[i]) == test::values(added.gradients[i]));
+  }
 }
 
 TEST_CASE("edit_head reads rows of bfloat16 as the numbers they are") {

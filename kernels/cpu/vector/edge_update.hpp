@@ -166,16 +166,6 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
         store(grad_v + i, load(grad_v + i, lanes) + z, lanes);
       });
     }
-    if (g.grad_edge) {
-      T* grad_edge = g.grad_edge + begin * d;
-      multiply<kD>(edges, d, d, Left<T>{grad, width, 1}, packed(g.packed_c, d),
-                   [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
-                     T* to = grad_edge + k * d + i;
-                     Vector<T> value = load(to, lanes) + sum;
-                     if (grad_out) value += load(grad_out + k * d + i, lanes);
-                     store(to, value, lanes);
-                   });
-    }
     // Both weights' gradients are products over the tile's edges: of gradients and what was multiplied.
     const T* right = edge;
     if (width != d) {
@@ -190,6 +180,17 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
     };
     multiply<kD>(d, d, edges, Left<T>{grad, 1, width}, row_major(right, width), add_to(g.grad_c));
     if (grad_out) multiply<kD>(d, d, edges, Left<T>{grad_out, 1, d}, row_major<T>(gate, width), add_to(g.grad_g));
+    if (g.grad_edge) {  // last: grad_out may be its memory
+      T* grad_edge = g.grad_edge + begin * d;
+      const bool adds = grad_out != nullptr && grad_out != grad_edge;
+      multiply<kD>(edges, d, d, Left<T>{grad, width, 1}, packed(g.packed_c, d),
+                   [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
+                     T* to = grad_edge + k * d + i;
+                     Vector<T> value = load(to, lanes) + sum;
+                     if (adds) value += load(grad_out + k * d + i, lanes);
+                     store(to, value, lanes);
+                   });
+    }
   }
 }
 

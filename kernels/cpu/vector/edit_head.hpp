@@ -131,15 +131,15 @@ void edit_head_rows_backward(const EditHeadRowsGradient<T>& args) {
     const auto transposed = [](Left<T> x) { return Left<T>{x.data, x.term, x.row}; };
     multiply<kH>(a.d, h, edges, transposed(in.edge), right, add_to(g.grad_weight));
     if (a.d2 > 0) multiply<kH>(a.d2, h, edges, transposed(in.edge2), right, add_to(g.grad_weight2));
-    const auto back = [&](const T* packed_weight, std::int64_t columns, T* grad) {
+    const auto back = [&](const T* packed_weight, std::int64_t columns, T* grad, bool fresh) {
       multiply(edges, columns, h, Left<T>{grad_z.data, width, 1}, packed(packed_weight, h),
                [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                  T* to = grad + k * columns + i;
-                 store(to, load(to, lanes) + sum, lanes);
+                 store(to, fresh ? sum : load(to, lanes) + sum, lanes);
                });
     };
-    if (g.grad_edge) back(g.packed_weight, a.d, g.grad_edge + begin * a.d);
-    if (g.grad_edge2) back(g.packed_weight2, a.d2, g.grad_edge2 + begin * a.d2);
+    if (g.grad_edge) back(g.packed_weight, a.d, g.grad_edge + begin * a.d, g.fresh_edge);
+    if (g.grad_edge2) back(g.packed_weight2, a.d2, g.grad_edge2 + begin * a.d2, false);
     for_row_pieces(at, edges, [&](std::int64_t begin_of_piece, std::int64_t piece, std::int64_t row, std::int64_t col) {
       T* grad_u = g.grad_target + row * 2 * h;
       T* grad_v = g.grad_column + col * h;

@@ -209,6 +209,7 @@ struct EditHeadRowsGradient {
   const T *packed_weight, *packed_weight2, *packed_mix, *packed_head;  // not transposed; W's with grad_edge only
   const T* grad_out;                                                   // (rows * cols, outputs)
   T *grad_edge, *grad_edge2;                                           // (rows * cols, D), (rows * cols, D2) or null
+  bool fresh_edge;                                                     // grad_edge is written, not added to
   T* grad_target;                                                      // 2 H apart, of u
   T* grad_column;                                                      // (cols, H), of v
   T *grad_weight, *grad_weight2, *grad_mix, *grad_head;                // (D, H), (D2, H), (H, H), (outputs, H)
