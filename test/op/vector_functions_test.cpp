@@ -322,6 +322,36 @@ TEST_CASE("the layer norm and silu of a row") {
   }
 }
 
+TEST_CASE("silu of a row: error below 2.5e-7 max(1, |x|) in every instruction set") {
+  constexpr std::int64_t kCount = 102400;
+  std::vector<float> x(kCount), y(kCount);
+  for (std::int64_t i = 0; i < kCount; ++i)
+    x[static_cast<std::size_t>(i)] = static_cast<float>(i - kCount / 2) / 512.0f;
+  const std::vector<float> extreme = {0.0f, -0.0f, 1e-40f, 72.0f, 1e30f, -1e30f, std::numeric_limits<float>::max()};
+  for (const VectorFunctions* functions : supported_vector_functions()) {
+    INFO(functions->target);
+    functions->float32.silu_row(x.data(), kCount, y.data());
+    double worst = 0.0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double at = x[i], exact = at / (1.0 + std::exp(-at));
+      worst = std::max(worst, std::abs(static_cast<double>(y[i]) - exact) / std::max(1.0, std::abs(at)));
+    }
+    CHECK(worst < 2.5e-7);
+    CHECK(worst > 1e-9);  // something was rounded
+
+    std::vector<float> open(extreme.size());
+    functions->float32.silu_row(extreme.data(), static_cast<std::int64_t>(extreme.size()), open.data());
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      INFO(extreme[i]);
+      CHECK(std::isfinite(open[i]));
+      if (extreme[i] >= 0.0f && extreme[i] != 1e-40f) CHECK(open[i] == (extreme[i] >= 72.0f ? extreme[i] : 0.0f));
+    }
+    const float none = std::numeric_limits<float>::quiet_NaN();
+    functions->float32.silu_row(&none, 1, open.data());
+    CHECK(std::isnan(open[0]));
+  }
+}
+
 TEST_CASE("edge_update and edit_head agree across instruction sets") {
   const std::int64_t d = GENERATE(5, 16, 32, 64, 128);
   const test::RandomBatch batch = test::random_batch({{6, 5, 3}, {6, 9, 2, 3}}, Activation::relu, DType::float64, 3);
