@@ -11,6 +11,17 @@
 
 namespace amend::kernels {
 
+/// e^r of a float, or of every lane of a vector of floats, for |r| <= log(2) / 2.
+template <class F>
+AMEND_HOST_DEVICE inline F exponential_near_zero(F r) {
+  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  return p * r * r + r + 1.0f;
+}
+
 /// e^x of a float, or of every lane of a vector of floats, clamped to x <= highest; U is the unsigned integer of the
 /// same shape.
 template <class F, class U>
@@ -22,12 +33,7 @@ AMEND_HOST_DEVICE inline F exponential_lanes(F x, float highest = 88.0f) {
   const F n = shifted - kRound;
   F r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
+  const F p = exponential_near_zero(r);
   const U exponent = (std::bit_cast<U>(shifted) + 127u) << 23;
   return p * std::bit_cast<F>(exponent);
 }

@@ -21,7 +21,7 @@ struct EdgeUpdateNode final : TapeNode {
 
   void backward(Tape& tape) override {
     if (!result.edge.grad() && !result.aggregate.grad()) return;
-    const TensorView grad_edge_out = result.edge.grad();
+    const TensorView grad_edge_out = result.edge.grad();  // which is handed on below
     kernels::edge_update_backward({.forward = forward,
                                    .grad_edge_out = grad_edge_out,
                                    .grad_aggregate = result.aggregate.grad(),
