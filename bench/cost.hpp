@@ -79,6 +79,21 @@ inline Cost edge_embed_forward_cost(const BatchSize& b, double d) {
   return {4 * ((2 + d) * b.edges + 15 * d), 2 * 15 * d * b.edges, "bytes 4 ((2 + D) E + 15 D), operations 30 D E"};
 }
 
+/// The first message layer on states that are formed from features, of which C W makes z: two products with the 15
+/// features and one with G.
+inline Cost edge_embed_update_forward_cost(const BatchSize& b, double d) {
+  return {4 * ((2 + d) * b.edges + 6 * d * b.nodes + 3 * d * b.networks + 2 * d * d + 15 * d),
+          (2 * d * d + 60 * d) * b.edges,
+          "bytes 4 ((2 + D) E + 6 D N + 3 D B + 2 D^2 + 15 D), operations (2 D^2 + 60 D) E"};
+}
+
+/// Nobody needs the gradient of the states; three products with the features, two with G and for it.
+inline Cost edge_embed_update_backward_cost(const BatchSize& b, double d) {
+  return {4 * ((2 + d) * b.edges + 10 * d * b.nodes + 6 * d * b.networks + 4 * d * d + 30 * d),
+          (4 * d * d + 90 * d) * b.edges,
+          "bytes 4 ((2 + D) E + 10 D N + 6 D B + 4 D^2 + 30 D), operations (4 D^2 + 90 D) E"};
+}
+
 /// d, d2: widths of the head's inputs; h: hidden width; mix: whether there is a second hidden layer; formed: numbers
 /// fewer that are read of an edge where inputs are features, which the head forms.
 inline Cost edit_head_forward_cost(const BatchSize& b, double d, double d2, double h, double outputs, bool mix,
@@ -145,11 +160,11 @@ struct EditorSize {
 inline constexpr double kFirstEdge = 15, kFirstNode = 16, kRefineEdge = 9, kRefineNode = 10;
 inline constexpr double kFirstFormed = kFirstEdge - 2, kRefineFormed = kRefineEdge - 7;
 
-/// A message layer: projection, edge_update, node_update.
-inline Cost message_layer_cost(const BatchSize& b, const EditorSize& e) {
+/// A message layer: projection, edge_update (the first: with edge_embed), node_update.
+inline Cost message_layer_cost(const BatchSize& b, const EditorSize& e, bool embeds = false) {
   Cost cost{0, 0, "linear N (H -> 4 D) + edge_update + node_update"};
   cost += linear_cost(b.nodes, e.h, 4 * e.d);
-  cost += edge_update_forward_cost(b, e.d);
+  cost += embeds ? edge_embed_update_forward_cost(b, e.d) : edge_update_forward_cost(b, e.d);
   cost += node_update_forward_cost(b, e.h, e.d);
   return cost;
 }
@@ -171,8 +186,7 @@ inline Cost editor_forward_cost(const BatchSize& b, const EditorSize& e) {
   const double read = e.messages > 0 ? e.d : kFirstEdge, formed = e.messages > 0 ? 0 : kFirstFormed;
   Cost cost;
   cost += linear_cost(b.nodes, kFirstNode, e.h);
-  if (e.messages > 0) cost += edge_embed_forward_cost(b, e.d);
-  for (int k = 0; k < e.messages; ++k) cost += message_layer_cost(b, e);
+  for (int k = 0; k < e.messages; ++k) cost += message_layer_cost(b, e, k == 0);
   cost += linear_cost(b.nodes, e.h, 2 * e.h);
   cost += edit_head_forward_cost(b, read, 0, e.h, 2, false, formed);
   cost += linear_cost(b.nodes, e.h, e.h);

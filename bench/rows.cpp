@@ -103,6 +103,8 @@ void add_cpu_kernels(Rows& rows, int threads) {
     both("edge_update_forward" + of, edge_update_forward_family(size));
     both("edge_update_backward" + of, edge_update_backward_family(size));
     both("edge_embed" + of, edge_embed_family(size));
+    both("edge_embed_update_forward" + of, edge_embed_update_forward_family(size));
+    both("edge_embed_update_backward" + of, edge_embed_update_backward_family(size));
     both("edit_head" + of, edit_head_family(size));
     if (width == 64) continue;
     for (const auto& [name, family] : plain_kernels(size)) both(name + of, family);
@@ -169,6 +171,8 @@ void add_device_kernels(Rows& rows, int threads) {
     }
     const KernelSize size{.d = width, .h = width};
     sizes("edge_embed" + of, edge_embed_family(size));
+    sizes("edge_embed_update_forward" + of, edge_embed_update_forward_family(size));
+    sizes("edge_embed_update_backward" + of, edge_embed_update_backward_family(size));
     sizes("edit_head" + of, edit_head_family(size));
     if (width == 64) continue;
     for (const auto& [name, family] : plain_kernels(size)) sizes(name + of, family);

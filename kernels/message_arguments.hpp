@@ -4,6 +4,7 @@
 
 #include "kernels/arguments.hpp"
 #include "kernels/edge_arguments.hpp"
+#include "kernels/feature_arguments.hpp"
 #include "kernels/linear.hpp"
 #include "kernels/message_layers.hpp"
 #include "kernels/node_update.hpp"
@@ -50,6 +51,10 @@ inline void validate(const MessageLayers& a) {
   const DType dtype = a.node.dtype;
   check(a.layers >= 0 && a.layers <= kMaxMessageLayers, kName, "expected at most ", kMaxMessageLayers, " layers, got ",
         a.layers);
+  if (a.embed.input) {
+    validate(a.embed);
+    check(a.embed.out.data == a.edge.data, kName, "expected the states of `embed` as `edge`");
+  }
   expect(kName, "edge", a.edge, {a.table.edge_count, d}, a.edge.dtype);
   expect(kName, "edge_out", a.edge_out, a.edge.shape, a.edge.dtype);
   expect(kName, "node", a.node, {a.table.node_count, h}, dtype);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/block_table.hpp"
+#include "kernels/edge_embed.hpp"
 #include "kernels/precision.hpp"
 
 // No tape rule: for inference only. Training needs what the layers compute on the way and runs them one by one.
@@ -24,10 +24,11 @@ struct MessageLayer {
 };
 
 /// Message layers one after the other: project the nodes (linear), edge_update, node_update, each on the results of the
-/// one before.
+/// one before. With `embed` the states are formed first (edge_embed), or by the first layer (edge_embed_update).
 struct MessageLayers {
   BlockTable table;
   std::int32_t layers = 0;                   // 0 .. kMaxMessageLayers
+  EdgeEmbed embed;                           // optional; its `out` is `edge`
   TensorView edge;                           // (edges, D)
   TensorView node;                           // (nodes, H)
   TensorView condition;                      // (networks, P)

@@ -24,11 +24,9 @@ struct EdgeEmbedNode final : TapeNode {
 }  // namespace
 
 Variable edge_embed(Tape& tape, const kernels::BlockTable& table, const kernels::EdgeInput& features, Variable weight,
-                    Variable bias, bool narrow) {
+                    Variable bias) {
   const bool needs_grad = weight.needs_grad() || bias.needs_grad();
-  check(!narrow || !tape.recording(), "edge_embed", "expected a tape that does not record with bfloat16 states");
-  Variable out =
-      tape.result({table.edge_count, weight.value().extent(0)}, narrow ? DType::bfloat16 : weight.dtype(), needs_grad);
+  Variable out = tape.result({table.edge_count, weight.value().extent(0)}, weight.dtype(), needs_grad);
   const kernels::EdgeEmbed args{
       .table = table, .input = features, .weight = weight.value(), .bias = bias.value(), .out = out.value()};
   kernels::edge_embed_forward(args, tape.stream());

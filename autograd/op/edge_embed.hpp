@@ -5,9 +5,8 @@
 
 namespace amend::op {
 
-/// W f + b of the features of every edge -> (edges, D); shapes as in kernels::EdgeEmbed. Of type bfloat16 when
-/// `narrow`, which is for tapes that do not record.
+/// W f + b of the features of every edge -> (edges, D); shapes as in kernels::EdgeEmbed.
 Variable edge_embed(Tape& tape, const kernels::BlockTable& table, const kernels::EdgeInput& features, Variable weight,
-                    Variable bias, bool narrow = false);
+                    Variable bias);
 
 }  // namespace amend::op

@@ -104,4 +104,18 @@ double error_of(const Family& family, Stream stream) {
   return worst;
 }
 
+kernels::EdgeEmbed edge_embed_of(CaseInputs& in, std::int64_t d) {
+  const kernels::BlockTable& table = in.table();
+  const kernels::FirstEdgeFeatures first{.weight = in.weight,
+                                         .fisher = in.normal({table.edge_count}, 0.005, 0.1),
+                                         .rms = in.normal({table.node_count}, 0.05, 1.0),
+                                         .energy = in.normal({table.node_count}, 0.05, 1.0),
+                                         .scales = in.normal({table.block_count, kernels::kEdgeScales}, 0.05, 1.0)};
+  return {.table = table,
+          .input = {.first = first},
+          .weight = in.normal({d, kernels::kEdgeFeatures}, 0.1),
+          .bias = in.normal({d}),
+          .out = in.zeros({table.edge_count, d})};
+}
+
 }  // namespace amend::bench

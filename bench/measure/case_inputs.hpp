@@ -8,6 +8,7 @@
 #include "bench/measure/case.hpp"
 #include "bench/measure/workload.hpp"
 #include "engine/arena.hpp"
+#include "kernels/edge_embed.hpp"
 #include "metanet/graph/graph_batch.hpp"
 
 namespace amend::bench {
@@ -46,6 +47,9 @@ class CaseInputs {
   std::vector<Tensor> tensors_;
   std::uint32_t seed_ = 0;
 };
+
+/// The embedding of the features of the networks' weights, random, into `d` channels.
+kernels::EdgeEmbed edge_embed_of(CaseInputs& in, std::int64_t d);
 
 /// Sets all elements of a host tensor, of float32, float64 or bfloat16, to scale * normal + shift; `sequence` names the
 /// random numbers.

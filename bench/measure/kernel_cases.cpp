@@ -33,18 +33,7 @@ Family edge_embed_family(const KernelSize& size) {
       .make =
           [size](DType dtype, int networks, Stream stream) {
             auto in = std::make_shared<CaseInputs>(dtype, size.widths, networks, stream);
-            const kernels::BlockTable& table = in->table();
-            const kernels::FirstEdgeFeatures first{
-                .weight = in->weight,
-                .fisher = in->normal({table.edge_count}, 0.005, 0.1),
-                .rms = in->normal({table.node_count}, 0.05, 1.0),
-                .energy = in->normal({table.node_count}, 0.05, 1.0),
-                .scales = in->normal({table.block_count, kernels::kEdgeScales}, 0.05, 1.0)};
-            const kernels::EdgeEmbed args{.table = table,
-                                          .input = {.first = first},
-                                          .weight = in->normal({size.d, kernels::kEdgeFeatures}, 0.1),
-                                          .bias = in->normal({size.d}),
-                                          .out = in->zeros({table.edge_count, size.d})};
+            const kernels::EdgeEmbed args = edge_embed_of(*in, size.d);
             return finish(in, {args.out}, [args, stream] { kernels::edge_embed_forward(args, stream); });
           },
       .cost =

@@ -23,6 +23,8 @@ Family edge_update_backward_family(const KernelSize& size);
 Family message_layers_family(const KernelSize& size);
 Family layer_by_layer_family(const KernelSize& size);
 Family edge_embed_family(const KernelSize& size);
+Family edge_embed_update_forward_family(const KernelSize& size);
+Family edge_embed_update_backward_family(const KernelSize& size);
 Family edit_head_family(const KernelSize& size);
 Family probe_family(const KernelSize& size);
 Family subject_forward_family(const KernelSize& size);

@@ -3,7 +3,7 @@
 
 #include "bench/measure/case_inputs.hpp"
 #include "bench/measure/kernel_cases.hpp"
-#include "kernels/edge_update.hpp"
+#include "kernels/edge_embed_update.hpp"
 #include "kernels/message_arguments.hpp"
 #include "kernels/message_layers.hpp"
 
@@ -38,6 +38,14 @@ kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType st
           .edge_out = in.zeros({table.edge_count, d}, state),
           .aggregate = in.zeros({table.node_count, 2 * d}),
           .precision = precision_of(in, size)};
+}
+
+/// States and their gradients have memory, which a twin may leave alone.
+kernels::EdgeEmbedUpdate edge_embed_update(CaseInputs& in, const KernelSize& size) {
+  const kernels::EdgeEmbed embed = edge_embed_of(in, size.d);
+  kernels::EdgeUpdate update = edge_update(in, size, in.dtype());
+  update.edge = embed.out;
+  return {.embed = embed, .update = update};
 }
 
 struct LayerInputs {
@@ -131,6 +139,50 @@ Family edge_update_backward_family(const KernelSize& size) {
       .cost =
           [size](int n) { return edge_update_backward_cost(batch_size(size.widths, n), static_cast<double>(size.d)); },
       .precision = size.precision};
+}
+
+Family edge_embed_update_forward_family(const KernelSize& size) {
+  return {.make =
+              [size](DType dtype, int networks, Stream stream) {
+                auto in = std::make_shared<CaseInputs>(dtype, size.widths, networks, stream);
+                const kernels::EdgeEmbedUpdate args = edge_embed_update(*in, size);
+                return finish(in, {args.update.edge_out, args.update.aggregate},
+                              [args, stream] { kernels::edge_embed_update_forward(args, stream); });
+              },
+          .cost =
+              [size](int n) {
+                return edge_embed_update_forward_cost(batch_size(size.widths, n), static_cast<double>(size.d));
+              },
+          .precision = size.precision};
+}
+
+Family edge_embed_update_backward_family(const KernelSize& size) {
+  return {.make =
+              [size](DType dtype, int networks, Stream stream) {
+                auto in = std::make_shared<CaseInputs>(dtype, size.widths, networks, stream);
+                const kernels::EdgeEmbedUpdate forward = edge_embed_update(*in, size);
+                kernels::EdgeEmbedUpdateGradient args{.embed = {.forward = forward.embed},
+                                                      .update = {.forward = forward.update}};
+                args.embed.grad_weight = in->zeros(forward.embed.weight.shape);
+                args.embed.grad_bias = in->zeros(forward.embed.bias.shape);
+                args.embed.grad_out = args.update.grad_edge = in->zeros(forward.update.edge_out.shape);
+                args.update.grad_edge_out = in->normal(forward.update.edge_out.shape);
+                args.update.grad_aggregate = in->normal(forward.update.aggregate.shape);
+                args.update.grad_projection = in->zeros(forward.update.projection.shape);
+                args.update.grad_weight_c = in->zeros(forward.update.weight_c.shape);
+                args.update.grad_weight_g = in->zeros(forward.update.weight_g.shape);
+                args.update.grad_modulation = in->zeros(forward.update.modulation.shape);
+                kernels::edge_embed_update_forward(forward, stream);
+                return finish(in,
+                              {args.embed.grad_weight, args.embed.grad_bias, args.update.grad_projection,
+                               args.update.grad_weight_c, args.update.grad_weight_g, args.update.grad_modulation},
+                              [args, stream] { kernels::edge_embed_update_backward(args, stream); });
+              },
+          .cost =
+              [size](int n) {
+                return edge_embed_update_backward_cost(batch_size(size.widths, n), static_cast<double>(size.d));
+              },
+          .precision = size.precision};
 }
 
 Family message_layers_family(const KernelSize& size) {

@@ -21,6 +21,7 @@
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
+void edge_embed_forward(const EdgeEmbed& args, Stream stream);
 void linear_forward(const Linear& args, Stream stream);
 void edge_update_forward(const EdgeUpdate& args, Stream stream);
 void node_update_forward(const NodeUpdate& args, Stream stream);
@@ -168,6 +169,7 @@ void copy(const TensorView& x, const TensorView& y, Stream stream) {
 
 void message_layers(const MessageLayers& args, Stream stream) {
   validate(args);
+  if (args.embed.input) AMEND_CUDA_TWIN::edge_embed_forward(args.embed, stream);
   if (run_on_chip(args, stream)) return;
   if (args.layers == 0) {
     copy(args.edge, args.edge_out, stream);

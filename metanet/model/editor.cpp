@@ -1,7 +1,6 @@
 #include "metanet/model/editor_context.hpp"
 
-#include "autograd/op/edge_embed.hpp"
-#include "autograd/op/edge_update.hpp"
+#include "autograd/op/edge_embed_update.hpp"
 #include "autograd/op/embedding.hpp"
 #include "autograd/op/feature_pool.hpp"
 #include "autograd/op/linear.hpp"
@@ -127,11 +126,6 @@ void Editor::embed(Context& c) const {
                            .rms = c.original.rms,
                            .energy = energy,
                            .scales = edge_scales};
-  if (shape_.messages == 0) return;
-  // Passes that nobody differentiates keep states as narrow as the products take them.
-  const bool narrow = shape_.precision == kernels::Precision::bf16 && !c.tape.recording();
-  c.edge.rows =
-      op::edge_embed(c.tape, c.table, c.edge.features, use(c, edge_embed_.weight), use(c, edge_embed_.bias), narrow);
 }
 
 void Editor::exchange_messages(Context& c) const {
@@ -149,12 +143,21 @@ void Editor::exchange_messages(Context& c) const {
     return op::add(c.tape, linear(c, m.alpha, c.condition, c.table.networks), c.tape.constant(half));
   };
   if (!c.tape.recording()) {
-    // All layers at once, the states in place: no memory but that of one layer.
+    // All layers at once, the states in place: no memory but that of one layer. States are as narrow as the products
+    // take them.
+    const TensorView edge = c.tape.arena().tensor(
+        {c.table.edge_count, d}, shape_.precision == kernels::Precision::bf16 ? DType::bfloat16 : c.dtype);
+    c.edge.rows = c.tape.constant(edge);
     kernels::MessageLayers layers{.table = c.table,
-                                  .edge = c.edge.rows.value(),
+                                  .embed = {.table = c.table,
+                                            .input = {.first = c.edge.features.first},
+                                            .weight = use(c, edge_embed_.weight).value(),
+                                            .bias = use(c, edge_embed_.bias).value(),
+                                            .out = edge},
+                                  .edge = edge,
                                   .node = c.node.value(),
                                   .condition = c.condition.value(),
-                                  .edge_out = c.edge.rows.value(),
+                                  .edge_out = edge,
                                   .node_out = c.node.value(),
                                   .projection = c.tensor({c.table.node_count, 4 * d}),
                                   .aggregate = c.tensor({c.table.node_count, 2 * d}),
@@ -175,9 +178,14 @@ void Editor::exchange_messages(Context& c) const {
     return;
   }
   for (const MessageIndex& m : message_) {
-    const auto message =
-        op::edge_update(c.tape, c.table, c.edge.rows, linear(c, m.projection, c.node, c.table.network_nodes),
-                        use(c, m.weight_c), use(c, m.weight_g), modulations(m), shape_.precision);
+    const Variable projection = linear(c, m.projection, c.node, c.table.network_nodes), weight_c = use(c, m.weight_c),
+                   weight_g = use(c, m.weight_g), modulation = modulations(m);
+    const auto message = c.edge.rows
+                             ? op::edge_update(c.tape, c.table, c.edge.rows, projection, weight_c, weight_g, modulation,
+                                               shape_.precision)
+                             : op::edge_embed_update(c.tape, c.table, c.edge.features, use(c, edge_embed_.weight),
+                                                     use(c, edge_embed_.bias), projection, weight_c, weight_g,
+                                                     modulation, shape_.precision);
     c.edge.rows = message.edge;
     const op::NodeUpdateParameters mlp{use(c, m.first.weight), use(c, m.first.bias), use(c, m.second.weight),
                                        use(c, m.second.bias)};

@@ -59,6 +59,18 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     CHECK(edge_embed_forward_cost(kSmall, 4).operations == 20 * 2 * 15 * 4);
     CHECK(edge_embed_forward_cost(kSmall, 4).bytes == 4 * (20 * (2 + 4) + 15 * 4));
   }
+  SECTION("edge_embed_update") {
+    // z and e of 15 features, and G's product. Two numbers of an edge are read in place of its state.
+    CHECK(edge_embed_update_forward_cost(kSmall, 4).operations == 20 * 2 * (2 * 15 * 4 + 4 * 4));
+    CHECK(edge_embed_update_backward_cost(kSmall, 4).operations == 20 * 2 * (3 * 15 * 4 + 2 * 4 * 4));
+    CHECK(edge_embed_update_forward_cost(kSmall, 4).bytes ==
+          edge_update_forward_cost(kSmall, 4).bytes + 4 * (20 * (2 - 4) + 15 * 4));
+    CHECK(edge_embed_update_backward_cost(kSmall, 4).bytes ==
+          edge_update_backward_cost(kSmall, 4).bytes + 4 * (20 * (2 - 2 * 4) + 30 * 4));
+    const EditorSize one{.d = 4, .h = 6, .messages = 1};
+    CHECK(message_layer_cost(kSmall, one, true).operations - message_layer_cost(kSmall, one).operations ==
+          20 * 2 * (2 * 15 * 4 - 4 * 4));
+  }
   SECTION("edit_head") {
     // 4 + 3 columns, 5 hidden units, a second layer of 5, 3 outputs.
     CHECK(edit_head_forward_cost(kSmall, 4, 3, 5, 3, true).operations == 20 * 2 * (5 * 4 + 5 * 3 + 5 * 5 + 5 * 3));

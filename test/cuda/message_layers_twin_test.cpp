@@ -1,6 +1,7 @@
 #include "kernels/message_layers.hpp"
 
 #include "test/support/message_setup.hpp"
+#include "test/support/random_features.hpp"
 #include "test/support/twins.hpp"
 
 AMEND_TWINS(message_layers, MessageLayers)
@@ -8,8 +9,9 @@ AMEND_TWINS(message_layers, MessageLayers)
 namespace amend::test {
 namespace {
 
-std::vector<Tensor> run(const MessageSetup& setup, Twin twin) {
-  auto [edge, node] = setup.run([&](const kernels::MessageLayers& args, Stream) { twins::message_layers(twin, args); });
+std::vector<Tensor> run(const MessageSetup& setup, Twin twin, const kernels::EdgeEmbed& embed = {}) {
+  auto [edge, node] =
+      setup.run([&](const kernels::MessageLayers& args, Stream) { twins::message_layers(twin, args); }, embed);
   return {edge, node};
 }
 
@@ -24,6 +26,20 @@ TEST_CASE("cuda message_layers on chip") {
   const emulation::SharedBytes shared(emulation::SharedBytes::kMost);
   compare_twins(type == DType::bfloat16 ? "message_layers bf16" : "message_layers",
                 [&](Twin twin) { return run(setup, twin); });
+}
+
+TEST_CASE("cuda message_layers form the states") {
+  const DType type = GENERATE(DType::float32, DType::bfloat16);
+  const RandomBatch batch = random_batch({{3, 5, 1}, {3, 1}}, Activation::relu, DType::float32, 1);
+  const RandomFeatures features(batch.table(), DType::float32, 1, true);
+  const Tensor weight = random_tensor({16, kernels::kEdgeFeatures}, DType::float32, 4, 0.2),
+               bias = random_tensor({16}, DType::float32, 5, 0.5);
+  const emulation::SharedBytes shared(GENERATE(std::size_t{0}, emulation::SharedBytes::kMost));
+  compare_twins(type == DType::bfloat16 ? "message_layers bf16" : "message_layers", [&, of = type](Twin twin) {
+    const MessageSetup setup(batch.table(), {.d = 16, .h = 12, .layers = 2}, of);
+    return run(setup, twin,
+               {.table = batch.table(), .input = features.first(), .weight = weight, .bias = bias, .out = setup.edge});
+  });
 }
 
 /// Shared memory of a block in KB, and the blocks of a cluster that a network then has.

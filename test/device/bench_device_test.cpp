@@ -54,6 +54,8 @@ std::vector<Named> kernel_families() {
     size.precision = precision;
     families.push_back({"edge_update_forward", edge_update_forward_family(size), bound});
     families.push_back({"edge_update_backward", edge_update_backward_family(size), bound});
+    families.push_back({"edge_embed_update_forward", edge_embed_update_forward_family(size), bound});
+    families.push_back({"edge_embed_update_backward", edge_embed_update_backward_family(size), bound});
     families.push_back({"message_layers", message_layers_family(size), bound});
     families.push_back({"layer_by_layer", layer_by_layer_family(size), bound});
   }

@@ -7,6 +7,7 @@
 #include "kernels/node_update.hpp"
 #include "test/support/message_setup.hpp"
 #include "test/support/op_run.hpp"
+#include "test/support/random_features.hpp"
 
 namespace amend::test {
 namespace {
@@ -54,6 +55,31 @@ TEST_CASE("message_layers are linear, edge_update and node_update in turn") {
   CHECK(same_bits(node_out, node));
   CHECK_FALSE(same_bits(edge_out, setup.edge));
   CHECK_FALSE(same_bits(node_out, setup.node));
+}
+
+TEST_CASE("message_layers may form the states") {
+  const DType type = GENERATE(DType::float32, DType::float64, DType::bfloat16), dtype = arithmetic_of(type);
+  const int layers = GENERATE(0, 1, 3);
+  const RandomBatch batch = random_batch(kRagged, Activation::relu, dtype, 3);
+  const MessageSetup setup(batch.table(), {.d = 16, .h = 6, .layers = layers}, type);
+  const RandomFeatures features(batch.table(), dtype, 1, true);
+  const Tensor weight = random_tensor({16, kernels::kEdgeFeatures}, dtype, 4, 0.2),
+               bias = random_tensor({16}, dtype, 5, 0.5);
+  kernels::EdgeEmbed embed{
+      .table = batch.table(), .input = features.first(), .weight = weight, .bias = bias, .out = setup.edge};
+  const auto formed = setup.run(kernels::cpu::message_layers, embed);
+  kernels::cpu::edge_embed_forward(embed, Stream{});
+  const auto expected = setup.run(kernels::cpu::message_layers);
+  if (type == DType::bfloat16) {
+    CHECK(same_bits(formed.first, expected.first));
+    CHECK(same_bits(formed.second, expected.second));
+  } else {
+    CHECK(close("message_layers", formed.first, values(expected.first)));
+    CHECK(close("message_layers", formed.second, values(expected.second)));
+  }
+  embed.out = formed.first;
+  CHECK_THAT(error_of([&] { setup.run(kernels::cpu::message_layers, embed); }),
+             Catch::Contains("expected the states of `embed` as `edge`"));
 }
 
 TEST_CASE("message_layers: no layers copy, and mistakes name the argument") {

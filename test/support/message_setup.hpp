@@ -9,6 +9,9 @@
 
 namespace amend::test {
 
+/// Of states of this type.
+inline DType arithmetic_of(DType state) { return state == DType::bfloat16 ? DType::float32 : state; }
+
 struct MessageShape {
   std::int64_t d, h;
   int layers;
@@ -29,7 +32,7 @@ struct MessageSetup {
       : table(own),
         shape(of),
         precision(edge_type == DType::bfloat16 ? kernels::Precision::bf16 : kernels::Precision::float32) {
-    const DType dtype = edge_type == DType::bfloat16 ? DType::float32 : edge_type;
+    const DType dtype = arithmetic_of(edge_type);
     const kernels::BlockTable& all = batch ? *batch : own;
     const auto rows = [&](std::int64_t first, std::int64_t count, std::int64_t of_all, std::int64_t width, DType type,
                           std::uint64_t seed, double scale = 1.0, double shift = 0.0) {
@@ -61,14 +64,15 @@ struct MessageSetup {
     }
   }
 
-  /// edge_out and node_out of message_layers, which `run` is.
+  /// edge_out and node_out of message_layers, which `run` is. With `embed` that forms the states.
   template <class Run>
-  std::pair<Tensor, Tensor> run(const Run& run) const {
+  std::pair<Tensor, Tensor> run(const Run& run, const kernels::EdgeEmbed& embed = {}) const {
     const DType dtype = node.view().dtype;
     std::pair<Tensor, Tensor> out{Tensor(edge.view().shape, edge.view().dtype), Tensor(node.view().shape, dtype)};
     const Tensor projection({table.node_count, 4 * shape.d}, dtype), aggregate({table.node_count, 2 * shape.d}, dtype);
     kernels::MessageLayers args{.table = table,
                                 .layers = static_cast<std::int32_t>(layer.size()),
+                                .embed = embed,
                                 .edge = edge,
                                 .node = node,
                                 .condition = condition,

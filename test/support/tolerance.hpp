@@ -51,6 +51,8 @@ inline constexpr ToleranceEntry kTolerances[] = {
     {"message_layers", 1024},
     {"message_layers bf16", 65536},
     {"edge_embed", 256},
+    // (C W) f is rounded otherwise than C (W f).
+    {"edge_embed_update", 512},
     {"edit_head", 128},
     // One product and one sum an element; weight gradients sum over all rows.
     {"linear", 128},

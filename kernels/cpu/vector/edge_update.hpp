@@ -4,7 +4,9 @@
 // states and the partial sums leave the first cache: z = C e + u + v on registers, layer norm, gate and both sums a
 // vector of channels at a time, then G g on registers, added to the state as it is stored. A layer norm takes the mean
 // of its input away; as C e + u + v is linear, the mean is taken out of C, u and v beforehand, once for all edges.
+// States of a first layer, e = W f + b, are formed on the way; as C e = (C W) f + C b, z has the terms of the features.
 
+#include "kernels/cpu/vector/edge_input.hpp"
 #include "kernels/cpu/vector/functions.hpp"
 #include "kernels/cpu/vector/multiply.hpp"
 #include "kernels/cpu/vector/walk.hpp"
@@ -18,22 +20,35 @@ inline constexpr std::int64_t kForwardEdges = kVectorBytes == 64 ? 32 : 24;
 /// Of a backward tile: the weights' gradients are read and written once for all of them.
 inline constexpr std::int64_t kBackwardEdges = 48;
 
+static_assert(kBackwardEdges == kInputEdges && kForwardEdges <= kInputEdges);
+
+/// Of features `width` wide; 0: states.
 template <class T>
-std::int64_t edge_update_scratch(std::int64_t d) {
-  return 6 * kBackwardEdges * whole_vectors<T>(d) + 3 * whole_vectors<T>(d);
+std::int64_t edge_update_scratch(std::int64_t d, std::int64_t width) {
+  return 6 * kBackwardEdges * whole_vectors<T>(d) + 3 * whole_vectors<T>(d) +
+         (width > 0 ? edge_input_scratch<T>(width + 1) : 0);
 }
+
+/// What C is multiplied with to give z, the states of edges or their features, and what stands for C then.
+template <class T>
+struct ZFactors {
+  std::int64_t terms;
+  Left<T> left;
+  const T* start;  // added to every row, or null
+};
 
 /// z (edges, width) = C e + u + v, each without its mean over the channels (the caller took it out of C, u and v), and
 /// the inverse deviation of every edge: layer_norm(C e + u + v) is their product.
 template <int kD, int kEdges, class T>
-AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const T* edge, std::int64_t edges, Walk at, T* z, T* inverse) {
+AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const ZFactors<T>& from, std::int64_t edges, Walk at, T* z,
+                            T* inverse) {
   const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d);
   const T *u[kEdges], *v[kEdges];
   for (std::int64_t k = 0; k < edges; ++k, at.next()) {
     u[k] = a.u + at.row * d;
     v[k] = a.v + at.col * d;
   }
-  multiply<kD>(edges, d, d, Left<T>{edge, d, 1}, packed(a.packed_c, d),
+  multiply<kD>(edges, d, from.terms, from.left, packed(a.packed_c, from.terms), from.start,
                [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                  store(z + k * width + i, sum + (load(u[k] + i, lanes) + load(v[k] + i, lanes)));
                });
@@ -54,17 +69,31 @@ AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const T* edge, std::int6
     inverse[k] = inverse_root(inverse[k] * share + static_cast<T>(kLayerNormEpsilon));
 }
 
-template <int kD, class T>
+/// kEmbeds: states are formed from features.
+template <int kD, bool kEmbeds, class T>
 void edge_update_rows(const EdgeUpdateRows<T>& args) {
+  constexpr std::int64_t kEdges = kEmbeds ? kInputEdges : kForwardEdges;
   const EdgeUpdateRows<T> a = args;  // a copy: stores cannot change it
   const std::int64_t d = kD ? kD : a.d, width = whole_vectors<T>(d), count = a.rows * a.cols;
   T* gate = a.scratch;
-  T inverse[kForwardEdges];
+  T* room = gate + kEdges * width;
+  T inverse[kEdges];
   Walk at{0, 0, a.cols};
-  for (std::int64_t begin = 0; begin < count; begin += kForwardEdges) {
-    const std::int64_t edges = count - begin < kForwardEdges ? count - begin : kForwardEdges;
-    const T* edge = a.edge + begin * d;
-    centred_z<kD, kForwardEdges>(a, edge, edges, at, gate, inverse);
+  for (std::int64_t begin = 0; begin < count; begin += kEdges) {
+    const std::int64_t edges = count - begin < kEdges ? count - begin : kEdges;
+    T* out = a.edge_out + begin * d;
+    const T* edge = kEmbeds ? out : a.edge + begin * d;
+    if constexpr (kEmbeds) {
+      const EmbeddingRows<T>& embed = *a.embed;
+      const std::int64_t terms = embed.input.width;
+      const Left<T> feature = edge_inputs(embed.input, begin, edges, at, room);
+      multiply<kD>(
+          edges, d, terms, feature, packed(embed.packed_weight, terms), embed.bias,
+          [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) { store(out + k * d + i, sum, lanes); });
+      centred_z<kD, kEdges>(a, {terms, feature, embed.z_bias}, edges, at, gate, inverse);
+    } else {
+      centred_z<kD, kEdges>(a, {d, {edge, d, 1}, nullptr}, edges, at, gate, inverse);
+    }
     for_row_pieces(at, edges, [&](std::int64_t first, std::int64_t piece, std::int64_t row, std::int64_t col) {
       const T *t = a.t + row * d, *s = a.s + col * d;
       T* row_sum = a.row_sum + row * 2 * d;
@@ -83,7 +112,6 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
         store(row_sum + i, sum, lanes);
       });
     });
-    T* out = a.edge_out + begin * d;
     multiply<kD>(edges, d, d, Left<T>{gate, width, 1}, packed(a.packed_g, d),
                  [&](std::int64_t k, std::int64_t i, Vector<T> sum, auto lanes) {
                    store(out + k * d + i, load(edge + k * d + i, lanes) + load(a.alpha + i, lanes) * sum, lanes);
@@ -91,7 +119,7 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
   }
 }
 
-template <int kD, class T>
+template <int kD, bool kEmbeds, class T>
 void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   const EdgeUpdateRowsGradient<T> g = args;  // a copy: stores cannot change it
   const EdgeUpdateRows<T>& a = g.forward;
@@ -102,14 +130,17 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   T* scaled = grad + kBackwardEdges * width;  // alpha times the gradient of the states
   T* states = scaled + kBackwardEdges * width;
   T* zeros = states + kBackwardEdges * width;
+  T* features = zeros + 3 * width;
   T inverse[kBackwardEdges], mean[kBackwardEdges], slope[kBackwardEdges];
   for (std::int64_t i = 0; i < width; ++i) zeros[i] = T(0);
+  const std::int64_t terms = kEmbeds ? a.embed->input.width : d;
+  if constexpr (kEmbeds)
+    for (std::int64_t k = 0; k < kBackwardEdges; ++k) features[terms * kInputEdges + k] = T(1);  // the bias's
   T *grad_gamma = g.grad_modulation, *grad_beta = grad_gamma + d;
   const T share = T(1) / static_cast<T>(d);
   Walk at{0, 0, a.cols};
   for (std::int64_t begin = 0; begin < count; begin += kBackwardEdges) {
     const std::int64_t edges = count - begin < kBackwardEdges ? count - begin : kBackwardEdges;
-    const T* edge = a.edge + begin * d;
     const T* grad_out = g.grad_out ? g.grad_out + begin * d : nullptr;
     if (grad_out) {
       for (std::int64_t k = 0; k < edges; ++k)
@@ -121,7 +152,12 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
     } else {
       for (std::int64_t i = 0; i < edges * width; ++i) grad[i] = T(0);
     }
-    centred_z<kD, kBackwardEdges>(a, edge, edges, at, normal, inverse);
+    if constexpr (kEmbeds)
+      centred_z<kD, kBackwardEdges>(a,
+                                    {terms, edge_inputs(a.embed->input, begin, edges, at, features), a.embed->z_bias},
+                                    edges, at, normal, inverse);
+    else
+      centred_z<kD, kBackwardEdges>(a, {d, {a.edge + begin * d, d, 1}, nullptr}, edges, at, normal, inverse);
     const Walk start = at;
     for (std::int64_t k = 0; k < edges; ++k, at.next()) {
       const T *t = a.t + at.row * d, *s = a.s + at.col * d;
@@ -166,20 +202,28 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
         store(grad_v + i, load(grad_v + i, lanes) + z, lanes);
       });
     }
-    // Both weights' gradients are products over the tile's edges: of gradients and what was multiplied.
-    const T* right = edge;
-    if (width != d) {
+    // The weights' gradients are products over the tile's edges: of gradients and what was multiplied.
+    const auto whole_rows = [&](const T* from) -> const T* {
+      if (width == d) return from;
       for (std::int64_t k = 0; k < edges; ++k)
-        for (std::int64_t i = 0; i < width; ++i) states[k * width + i] = i < d ? edge[k * d + i] : T(0);
-      right = states;
-    }
+        for (std::int64_t i = 0; i < width; ++i) states[k * width + i] = i < d ? from[k * d + i] : T(0);
+      return states;
+    };
     const auto add_to = [&](T* to) {
       return [to, d](std::int64_t i, std::int64_t j, Vector<T> sum, auto lanes) {
         store(to + i * d + j, load(to + i * d + j, lanes) + sum, lanes);
       };
     };
-    multiply<kD>(d, d, edges, Left<T>{grad, 1, width}, row_major(right, width), add_to(g.grad_c));
     if (grad_out) multiply<kD>(d, d, edges, Left<T>{grad_out, 1, d}, row_major<T>(gate, width), add_to(g.grad_g));
+    if constexpr (kEmbeds) {
+      const Left<T> feature{features, kInputEdges, 1};
+      multiply<kD>(terms + 1, d, edges, feature, row_major<T>(grad, width), add_to(g.grad_c));
+      if (grad_out)
+        multiply<kD>(terms + 1, d, edges, feature, row_major(whole_rows(grad_out), width), add_to(g.grad_embed));
+      continue;
+    }
+    multiply<kD>(d, d, edges, Left<T>{grad, 1, width}, row_major(whole_rows(a.edge + begin * d), width),
+                 add_to(g.grad_c));
     if (g.grad_edge) {  // last: grad_out may be its memory
       T* grad_edge = g.grad_edge + begin * d;
       const bool adds = grad_out != nullptr && grad_out != grad_edge;
@@ -192,6 +236,18 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
                    });
     }
   }
+}
+
+/// body(d), a constant: the number of channels where loops are compiled for it, else 0.
+template <class T, class Body>
+void for_width(std::int64_t d, const Body& body) {
+  if constexpr (sizeof(T) == 4) switch (d) {
+      case 16: return body(std::integral_constant<int, 16>{});
+      case 32: return body(std::integral_constant<int, 32>{});
+      case 64: return body(std::integral_constant<int, 64>{});
+      case 128: return body(std::integral_constant<int, 128>{});
+    }
+  body(std::integral_constant<int, 0>{});
 }
 
 /// grad_g holds P = sum_k grad_out_k g_k^T so far: grad_G is alpha P row by row, and as grad_alpha_i = sum_k
@@ -210,27 +266,14 @@ void finish_weight_g(const EdgeUpdateRowsGradient<T>& g) {
 
 template <class T>
 void edge_update_forward(const EdgeUpdateRows<T>& a) {
-  if constexpr (sizeof(T) == 4) switch (a.d) {
-      case 16: return edge_update_rows<16>(a);
-      case 32: return edge_update_rows<32>(a);
-      case 64: return edge_update_rows<64>(a);
-      case 128: return edge_update_rows<128>(a);
-    }
-  edge_update_rows<0>(a);
+  for_width<T>(a.d, [&](auto d) { a.embed != nullptr ? edge_update_rows<d, true>(a) : edge_update_rows<d, false>(a); });
 }
 
 template <class T>
 void edge_update_backward(const EdgeUpdateRowsGradient<T>& g) {
-  const auto run = [&] {
-    if constexpr (sizeof(T) == 4) switch (g.forward.d) {
-        case 16: return edge_update_rows_backward<16>(g);
-        case 32: return edge_update_rows_backward<32>(g);
-        case 64: return edge_update_rows_backward<64>(g);
-        case 128: return edge_update_rows_backward<128>(g);
-      }
-    edge_update_rows_backward<0>(g);
-  };
-  run();
+  for_width<T>(g.forward.d, [&](auto d) {
+    g.forward.embed != nullptr ? edge_update_rows_backward<d, true>(g) : edge_update_rows_backward<d, false>(g);
+  });
   if (g.grad_out) finish_weight_g(g);
 }
 

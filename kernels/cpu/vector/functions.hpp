@@ -106,37 +106,6 @@ struct SparseOuter {
   T* c;
 };
 
-/// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. z = C e + u + v without its
-/// mean over the channels, which the layer norm would take away: C's columns, u and v come without theirs.
-template <class T>
-struct EdgeUpdateRows {
-  std::int64_t d, rows, cols;
-  const T* edge;                  // (rows * cols, D)
-  const T *u, *t;                 // (rows, D), of the target neurons
-  const T *v, *s;                 // (cols, D), of the source neurons
-  const T *gamma, *beta, *alpha;  // (D)
-  const T *packed_c, *packed_g;   // C^T and G^T
-  T* edge_out;                    // (rows * cols, D)
-  T* row_sum;                     // 2 D apart, of g s_j: added to
-  T* column_sum;                  // (cols, D), of g t_i: added to
-  T* scratch;                     // room for Functions::edge_update_scratch(d)
-};
-
-template <class T>
-struct EdgeUpdateRowsGradient {
-  EdgeUpdateRows<T> forward;                // without G and outputs
-  const T *packed_c, *packed_g;             // C and G
-  const T* weight_g;                        // (D, D)
-  const T* grad_out;                        // (rows * cols, D) or null
-  const T *grad_row_sum, *grad_column_sum;  // of the first of the rows and of source neuron 0, 2 D apart; null: zero
-  T per_row, per_column;                    // what the sums are multiplied with
-  T* grad_edge;                             // (rows * cols, D) or null
-  T* grad_target;                           // 4 D apart, of u and t
-  T* grad_column;                           // (cols, 2 D), of v and s
-  T *grad_c, *grad_g;                       // (D, D)
-  T* grad_modulation;                       // (3 D)
-};
-
 /// What features of the weights of some target rows of one block are formed from: see kernels/edge_input.hpp.
 template <class T>
 struct FirstFeatureRows {
@@ -166,6 +135,48 @@ struct EdgeInputRows {
   const BFloat16* narrow_rows = nullptr;  // the same
   FirstFeatureRows<T> first{};
   RefineFeatureRows<T> refine{};
+};
+
+/// What the states of a first message layer are, e = W f + b: see kernels/edge_embed_update.hpp.
+template <class T>
+struct EmbeddingRows {
+  EdgeInputRows<T> input;  // features
+  const T* packed_weight;  // W^T
+  const T* bias;           // (D)
+  const T* z_bias;         // (D): C b
+};
+
+/// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. z = C e + u + v without its
+/// mean over the channels, which the layer norm would take away: C's columns, u and v come without theirs.
+template <class T>
+struct EdgeUpdateRows {
+  std::int64_t d, rows, cols;
+  const T* edge;                  // (rows * cols, D), or null and
+  const EmbeddingRows<T>* embed;  // what they are formed from: C W stands for C then
+  const T *u, *t;                 // (rows, D), of the target neurons
+  const T *v, *s;                 // (cols, D), of the source neurons
+  const T *gamma, *beta, *alpha;  // (D)
+  const T *packed_c, *packed_g;   // C^T and G^T
+  T* edge_out;                    // (rows * cols, D)
+  T* row_sum;                     // 2 D apart, of g s_j: added to
+  T* column_sum;                  // (cols, D), of g t_i: added to
+  T* scratch;                     // room for Functions::edge_update_scratch(d, width), of the features or 0
+};
+
+template <class T>
+struct EdgeUpdateRowsGradient {
+  EdgeUpdateRows<T> forward;                // without G and outputs
+  const T *packed_c, *packed_g;             // C and G
+  const T* weight_g;                        // (D, D)
+  const T* grad_out;                        // (rows * cols, D) or null
+  const T *grad_row_sum, *grad_column_sum;  // of the first of the rows and of source neuron 0, 2 D apart; null: zero
+  T per_row, per_column;                    // what the sums are multiplied with
+  T* grad_edge;                             // (rows * cols, D) or null
+  T* grad_target;                           // 4 D apart, of u and t
+  T* grad_column;                           // (cols, 2 D), of v and s
+  T *grad_c, *grad_g;                       // (D, D); with features grad_c is (width + 1, D): sums of f z', a 1 after f
+  T* grad_embed;                            // with features: (width + 1, D), the same of grad_out
+  T* grad_modulation;                       // (3 D)
 };
 
 /// States from features on consecutive target rows of one block: see kernels/edge_embed.hpp.
@@ -228,7 +239,7 @@ struct Functions {
   /// Layer norm of a row in place, given what is added to the variance; returns the inverse deviation.
   T (*normalise_row)(T* x, std::int64_t width, T epsilon);
   void (*silu_row)(const T* x, std::int64_t count, T* y);
-  std::int64_t (*edge_update_scratch)(std::int64_t d);
+  std::int64_t (*edge_update_scratch)(std::int64_t d, std::int64_t width);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);
   std::int64_t (*edge_embed_scratch)(std::int64_t width, std::int64_t d);

@@ -1,0 +1,37 @@
+// e = W f + b; z = C e + u_i + v_j and on, as in edge_update.cpp, in which the exact form is, in one pass over the
+// edges. Bytes an edge: 4 (3 + D) for the 15 features of the first pass, backward the same. tf32 and bf16: the two in
+// turn.
+#include "kernels/edge_embed_update.hpp"
+
+#include "kernels/cpu/edge_update.hpp"
+#include "kernels/edge_arguments.hpp"
+#include "kernels/feature_arguments.hpp"
+
+namespace amend::kernels::cpu {
+
+void edge_embed_update_forward(const EdgeEmbedUpdate& args, Stream stream) {
+  if (keeps_embedding(Device::cpu(), args.update.precision)) {
+    cpu::edge_embed_forward(args.embed, stream);
+    return cpu::edge_update_forward(args.update, stream);
+  }
+  EdgeEmbedUpdate a = args;
+  a.embed.out = a.update.edge = a.update.edge_out;  // of the states' shape and type
+  validate(a.embed);
+  validate(a.update);
+  cpu::edge_update_forward(a.update, a.embed);
+}
+
+void edge_embed_update_backward(const EdgeEmbedUpdateGradient& args, Stream stream) {
+  if (keeps_embedding(Device::cpu(), args.update.forward.precision)) {
+    cpu::edge_update_backward(args.update, stream);
+    return cpu::edge_embed_backward(args.embed, stream);
+  }
+  EdgeEmbedUpdateGradient g = args;
+  g.embed.forward.out = g.update.forward.edge = g.embed.grad_out = g.update.forward.edge_out;
+  g.update.grad_edge = {};
+  validate(g.embed);
+  validate(g.update);
+  cpu::edge_update_backward(g.update, g.embed);
+}
+
+}  // namespace amend::kernels::cpu
