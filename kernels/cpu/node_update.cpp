@@ -1,10 +1,12 @@
-// x' = x + alpha (W2 silu(W1 layer_norm[x, m, c] + b1) + b2), one network a task.
+// x' = x + alpha (W2 silu(W1 layer_norm[x, m, c] + b1) + b2), one network a task. Forward in one pass over the nodes
+// (kernels/cpu/vector/node_update.hpp), W1 c once a network; backward has the normalised rows in scratch memory.
 // Bytes a node: 4 (2 H + M) forward. Operations a node: 2 F (2 H + M + P) forward, three times that backward.
 #include "kernels/node_update.hpp"
 
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/tile.hpp"
 #include "kernels/cpu/vector/functions.hpp"
+#include "kernels/cpu/vector/vector.hpp"
 #include "kernels/math.hpp"
 
 namespace amend::kernels::cpu {
@@ -52,23 +54,67 @@ struct Mlp {
 
 constexpr std::int64_t kRows = 256;
 
+/// W1 (F, in), every row without its mean.
+template <class T>
+const T* centred_rows(const T* weight, std::int64_t f, std::int64_t in, int slot) {
+  using native_target::for_vectors, native_target::load, native_target::store, native_target::Vector;
+  T* centred = scratch<T>(slot, f * in);
+  for (std::int64_t row = 0; row < f; ++row) {
+    const T* from = weight + row * in;
+    T* to = centred + row * in;
+    Vector<T> sums{};
+    for_vectors<T, 0>(in, [&](std::int64_t i, auto lanes) { sums += load(from + i, lanes); });
+    const Vector<T> mean = native_target::broadcast(native_target::lane_sum<T>(sums) / static_cast<T>(in));
+    for_vectors<T, 0>(in, [&](std::int64_t i, auto lanes) { store(to + i, load(from + i, lanes) - mean, lanes); });
+  }
+  return centred;
+}
+
 template <class T>
 void forward(const NodeUpdate& a) {
-  const Mlp<T> mlp(a);
+  const std::int64_t h = a.node.extent(1), m = a.aggregate.extent(1), p = a.condition.extent(1), in = h + m + p,
+                     f = a.weight1.extent(0);
+  const Functions<T>& functions = vector_functions().of<T>();
+  const T* weight1 = centred_rows(a.weight1.as<T>(), f, in, 5);
+  const Packed<T> packed1(weight1, f, in, true, 9), packed2(a.weight2.as<T>(), h, f, true, 10);
+  const T *node = a.node.as<T>(), *aggregate = a.aggregate.as<T>(), *bias1 = a.bias1.as<T>(), *bias2 = a.bias2.as<T>();
   T* out = a.node_out.as<T>();
-  const auto& tiles =
-      row_tiles(a.table.network_nodes, shared_rows(a.table.node_count, kRows, 2 * mlp.f * (mlp.in + mlp.h)));
+  const auto& tiles = row_tiles(a.table.network_nodes, shared_rows(a.table.node_count, kRows, 2 * f * (in + h)));
   parallel_for(static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const RowTile& tile = tiles[static_cast<std::size_t>(t)];
-    T* product = scratch<T>(4, kRows * mlp.h);
-    mlp.run(tile, scratch<T>(0, kRows * mlp.in), scratch<T>(1, kRows), scratch<T>(2, kRows * mlp.f),
-            scratch<T>(3, kRows * mlp.f), product);
-    const T* alpha = mlp.alpha + tile.segment * mlp.h;
-    for (std::int64_t r = 0; r < tile.count; ++r)
-      for (std::int64_t i = 0; i < mlp.h; ++i) {
-        const std::int64_t at = (tile.first + r) * mlp.h + i;
-        out[at] = mlp.node[at] + alpha[i] * product[r * mlp.h + i];
-      }
+    const T* condition = a.condition.as<T>() + tile.segment * p;
+    T sum = 0, squares = 0;
+    for (std::int64_t i = 0; i < p; ++i) sum += condition[i];
+    const T mean = p > 0 ? sum / static_cast<T>(p) : T(0);
+    for (std::int64_t i = 0; i < p; ++i) squares += (condition[i] - mean) * (condition[i] - mean);
+    T* start = scratch<T>(0, f);
+    functions.dots({.rows = 1,
+                    .columns = f,
+                    .terms = p,
+                    .a = condition,
+                    .a_row = p,
+                    .w = weight1 + h + m,
+                    .w_row = in,
+                    .bias = nullptr,
+                    .to = start});
+    functions.node_update_forward({.rows = tile.count,
+                                   .h = h,
+                                   .m = m,
+                                   .in = in,
+                                   .f = f,
+                                   .node = node + tile.first * h,
+                                   .aggregate = aggregate + tile.first * m,
+                                   .condition_mean = mean,
+                                   .condition_squares = squares,
+                                   .epsilon = static_cast<T>(kLayerNormEpsilon),
+                                   .start = start,
+                                   .packed1 = packed1.get(),
+                                   .packed2 = packed2.get(),
+                                   .bias1 = bias1,
+                                   .bias2 = bias2,
+                                   .alpha = a.alpha.as<T>() + tile.segment * h,
+                                   .out = out + tile.first * h,
+                                   .scratch = scratch<T>(1, functions.node_update_scratch(f))});
   });
 }
 

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "kernels/cpu/vector/functions.hpp"
 #include "test/support/gradcheck.hpp"
 #include "test/support/op_run.hpp"
 #include "test/support/tolerance.hpp"
@@ -12,21 +13,25 @@ namespace {
 
 using test::RandomBatch;
 
-constexpr std::int64_t kNode = 6, kAggregate = 4, kInner = 7;
+struct Widths {
+  std::int64_t node = 6, aggregate = 4, inner = 7, condition = 3;
+};
 
 /// node, aggregate, condition, weight1, bias1, weight2, bias2, alpha.
-std::vector<Tensor> random_inputs(const kernels::BlockTable& table, std::int64_t condition = 3) {
+std::vector<Tensor> random_inputs(const kernels::BlockTable& table, const Widths& of = {}) {
   auto random = [seed = std::uint64_t{20}](Shape shape, double scale) mutable {
     return test::random_tensor(shape, DType::float64, seed++, scale, 0.1);
   };
-  return {random({table.node_count, kNode}, 1.0),
-          random({table.node_count, kAggregate}, 1.0),
-          random({table.network_count, condition}, 1.0),
-          random({kInner, kNode + kAggregate + condition}, 0.4),
-          random({kInner}, 0.4),
-          random({kNode, kInner}, 0.4),
-          random({kNode}, 0.4),
-          random({table.network_count, kNode}, 1.0)};
+  const std::int64_t in = of.node + of.aggregate + of.condition;
+  const double scale = 1.4 / std::sqrt(static_cast<double>(in));
+  return {random({table.node_count, of.node}, 1.0),
+          random({table.node_count, of.aggregate}, 1.0),
+          random({table.network_count, of.condition}, 1.0),
+          random({of.inner, in}, scale),
+          random({of.inner}, 0.4),
+          random({of.node, of.inner}, scale),
+          random({of.node}, 0.4),
+          random({table.network_count, of.node}, 1.0)};
 }
 
 test::TapeProgram program(const kernels::BlockTable& table) {
@@ -39,27 +44,28 @@ test::TapeProgram program(const kernels::BlockTable& table) {
 std::vector<double> oracle(const kernels::BlockTable& table, const std::vector<Tensor>& in) {
   const test::Matrix node(in[0]), aggregate(in[1]), condition(in[2]), weight1(in[3]), weight2(in[5]), alpha(in[7]);
   const std::vector<double> bias1 = test::values(in[4]), bias2 = test::values(in[6]);
-  test::Matrix out(table.node_count, kNode);
+  const std::int64_t nodes = node.width, inner = weight2.width;
+  test::Matrix out(table.node_count, nodes);
   for (std::int32_t n = 0; n < table.network_count; ++n) {
     const kernels::Network& network = table.network[n];
     for (std::int64_t row = network.node_offset; row < network.node_offset + network.node_count; ++row) {
       std::vector<double> x;
-      for (std::int64_t i = 0; i < kNode; ++i) x.push_back(node(row, i));
-      for (std::int64_t i = 0; i < kAggregate; ++i) x.push_back(aggregate(row, i));
+      for (std::int64_t i = 0; i < nodes; ++i) x.push_back(node(row, i));
+      for (std::int64_t i = 0; i < aggregate.width; ++i) x.push_back(aggregate(row, i));
       for (std::int64_t i = 0; i < condition.width; ++i) x.push_back(condition(n, i));
       double mean = 0.0, variance = 0.0;
       for (double value : x) mean += value / static_cast<double>(x.size());
       for (double value : x) variance += (value - mean) * (value - mean) / static_cast<double>(x.size());
       std::vector<double> hidden;
-      for (std::int64_t f = 0; f < kInner; ++f) {
+      for (std::int64_t f = 0; f < inner; ++f) {
         double sum = bias1[static_cast<std::size_t>(f)];
         for (std::size_t i = 0; i < x.size(); ++i)
           sum += weight1(f, static_cast<std::int64_t>(i)) * (x[i] - mean) / std::sqrt(variance + 1e-5);
         hidden.push_back(sum / (1.0 + std::exp(-sum)));
       }
-      for (std::int64_t i = 0; i < kNode; ++i) {
+      for (std::int64_t i = 0; i < nodes; ++i) {
         double sum = bias2[static_cast<std::size_t>(i)];
-        for (std::int64_t f = 0; f < kInner; ++f) sum += weight2(i, f) * hidden[static_cast<std::size_t>(f)];
+        for (std::int64_t f = 0; f < inner; ++f) sum += weight2(i, f) * hidden[static_cast<std::size_t>(f)];
         out(row, i) = node(row, i) + alpha(n, i) * sum;
       }
     }
@@ -74,13 +80,20 @@ std::vector<std::vector<int>> with_large() {
   return widths;
 }
 
-TEST_CASE("node_update agrees with the formula, node by node") {
+TEST_CASE("node_update agrees with the formula, node by node, for every instruction set") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
-  const std::int64_t condition = GENERATE(3, 0);
+  const Widths widths = GENERATE(Widths{}, Widths{.condition = 0}, Widths{32, 64, 64, 32}, Widths{40, 24, 75, 17});
   const RandomBatch batch = test::random_batch(with_large(), Activation::relu, dtype, 3);
-  const std::vector<Tensor> inputs = random_inputs(batch.table(), condition);
-  const test::OpRun run = test::run_op(inputs, dtype, program(batch.table()), {});
-  CHECK(test::close("node_update", run.outputs[0], oracle(batch.table(), inputs)));
+  const std::vector<Tensor> inputs = random_inputs(batch.table(), widths);
+  const std::vector<double> expected = oracle(batch.table(), inputs);
+  const auto& before = kernels::cpu::vector_functions();
+  for (const auto* functions : kernels::cpu::supported_vector_functions()) {
+    kernels::cpu::use_vector_functions(*functions);
+    INFO(functions->target);
+    const test::OpRun run = test::run_op(inputs, dtype, program(batch.table()), {});
+    CHECK(test::close("node_update", run.outputs[0], expected));
+  }
+  kernels::cpu::use_vector_functions(before);
 }
 
 TEST_CASE("node_update has the gradients of finite differences") {
@@ -98,7 +111,7 @@ TEST_CASE("node_update has the gradients of finite differences") {
 TEST_CASE("node_update in float32 has the gradients of float64") {
   const RandomBatch batch = test::random_batch(with_large(), Activation::relu, DType::float64, 3);
   const std::vector<Tensor> in = random_inputs(batch.table());
-  const Tensor grad = test::random_tensor({batch.table().node_count, kNode}, DType::float64, 2);
+  const Tensor grad = test::random_tensor({batch.table().node_count, Widths{}.node}, DType::float64, 2);
   const auto run = [&](DType dtype) { return test::run_op(in, dtype, program(batch.table()), {grad}); };
   CHECK(test::gradients_close("node_update", run(DType::float32), run(DType::float64)));
 }
@@ -107,7 +120,7 @@ TEST_CASE("node_update: a network has the same bits alone, in a batch and for an
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const RandomBatch batch = test::random_batch(with_large(), Activation::relu, dtype, 3);
   const std::vector<Tensor> in = random_inputs(batch.table());
-  const Tensor grad = test::random_tensor({batch.table().node_count, kNode}, dtype, 2);
+  const Tensor grad = test::random_tensor({batch.table().node_count, Widths{}.node}, dtype, 2);
   test::OpRun all;
   {
     const test::ThreadCount one(1);
@@ -147,7 +160,7 @@ TEST_CASE("node_update: a network depends on its own condition only") {
 TEST_CASE("node_update: no networks, and mistakes name the argument") {
   const RandomBatch none = test::make_batch({}, DType::float64);
   const test::OpRun empty = test::run_op(random_inputs(none.table()), DType::float64, program(none.table()),
-                                         {Tensor({0, kNode}, DType::float64)});
+                                         {Tensor({0, Widths{}.node}, DType::float64)});
   CHECK(empty.outputs[0].count() == 0);
   CHECK(test::largest(test::values(empty.gradients[3])) == 0.0);
 

@@ -179,6 +179,22 @@ struct EdgeUpdateRowsGradient {
   T* grad_modulation;                       // (3 D)
 };
 
+/// The node half of a message layer on consecutive nodes of one network: see kernels/node_update.hpp. Of W1, (F, in)
+/// with `in` = H + M + P, every row is without its mean.
+template <class T>
+struct NodeUpdateRows {
+  std::int64_t rows, h, m, in, f;
+  const T *node, *aggregate;            // (rows, H), (rows, M)
+  T condition_mean, condition_squares;  // of the network's condition: mean, sum of squared distances from it
+  T epsilon;
+  const T* start;              // (F): W1 applied to the condition
+  const T *packed1, *packed2;  // W1^T, W2^T
+  const T *bias1, *bias2;      // (F), (H)
+  const T* alpha;              // (H)
+  T* out;                      // (rows, H); may be `node`
+  T* scratch;                  // room for Functions::node_update_scratch(f)
+};
+
 /// States from features on consecutive target rows of one block: see kernels/edge_embed.hpp.
 template <class T>
 struct EdgeEmbedRows {
@@ -242,6 +258,8 @@ struct Functions {
   std::int64_t (*edge_update_scratch)(std::int64_t d, std::int64_t width);
   void (*edge_update_forward)(const EdgeUpdateRows<T>&);
   void (*edge_update_backward)(const EdgeUpdateRowsGradient<T>&);
+  std::int64_t (*node_update_scratch)(std::int64_t f);
+  void (*node_update_forward)(const NodeUpdateRows<T>&);
   std::int64_t (*edge_embed_scratch)(std::int64_t width, std::int64_t d);
   void (*edge_embed_forward)(const EdgeEmbedRows<T>&);
   void (*edge_embed_backward)(const EdgeEmbedRowsGradient<T>&);

@@ -3,6 +3,7 @@
 #include "kernels/cpu/vector/edge_embed.hpp"
 #include "kernels/cpu/vector/edge_update.hpp"
 #include "kernels/cpu/vector/edit_head.hpp"
+#include "kernels/cpu/vector/node_update.hpp"
 #include "kernels/cpu/vector/product.hpp"
 #include "kernels/cpu/vector/rows.hpp"
 #include "kernels/cpu/vector/sparse.hpp"
@@ -25,6 +26,8 @@ constexpr Functions<T> kFunctions = {
     .edge_update_scratch = edge_update_scratch<T>,
     .edge_update_forward = edge_update_forward<T>,
     .edge_update_backward = edge_update_backward<T>,
+    .node_update_scratch = node_update_scratch<T>,
+    .node_update_forward = node_update_forward<T>,
     .edge_embed_scratch = edge_embed_scratch<T>,
     .edge_embed_forward = edge_embed_forward<T>,
     .edge_embed_backward = edge_embed_backward<T>,
