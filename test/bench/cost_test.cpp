@@ -109,9 +109,9 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
 TEST_CASE("the cost of a whole is that of its parts", "[bench]") {
   const EditorSize size{.d = 4, .h = 4, .refine = 5, .messages = 1, .passes = 2};
   // Products a node: embedding 16 x 4; layer: projection 4 x 16, MLP 8 x 16 and 4 x 8; heads 4 x 8 and 4 x 4;
-  // refinement: projection (4 + 10) x 10 and head (4 + 10) x 5. An edge: embedding 15 x 4, layer 2 x 16, head 4 x 4 and
-  // 2 x 4, refinement 5 x (4 + 9), 5 x 5 and 3 x 5.
-  const double node = 64 + (64 + 128 + 32) + 32 + 16 + 140 + 70, edge = 60 + 32 + 16 + 8 + 65 + 25 + 15;
+  // refinement: projection (4 + 10) x 10 and head (4 + 10) x 5. An edge: embedding and z 2 x 15 x 4, G 16, head 4 x 4
+  // and 2 x 4, refinement 5 x (4 + 9), 5 x 5 and 3 x 5.
+  const double node = 64 + (64 + 128 + 32) + 32 + 16 + 140 + 70, edge = 120 + 16 + 16 + 8 + 65 + 25 + 15;
   const double editor = 2 * (14 * node + 20 * edge);
   CHECK(editor_forward_cost(kSmall, size).operations == Approx(editor));
   // Two forward passes and two probes over 6 rows.
