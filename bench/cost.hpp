@@ -62,11 +62,11 @@ inline Cost edge_update_backward_cost(const BatchSize& b, double d) {
           "bytes 4 (3 D E + 10 D N + 6 D B + 4 D^2), operations 10 D^2 E"};
 }
 
-/// h: node width; the hidden layer is 2 H wide and reads H + 2 D + H.
+/// h: node width; the hidden layer is 2 H wide and reads H + 2 D + H, of which the last H are the same for a network.
 inline Cost node_update_forward_cost(const BatchSize& b, double h, double d) {
   return {4 * ((2 * h + 2 * d) * b.nodes + 2 * h * b.networks + 2 * h * (3 * h + 2 * d)),
-          4 * h * (3 * h + 2 * d) * b.nodes,
-          "bytes 4 ((2 H + 2 D) N + 2 H B + 2 H (3 H + 2 D)), operations 4 H (3 H + 2 D) N"};
+          4 * h * (2 * h + 2 * d) * b.nodes + 4 * h * h * b.networks,
+          "bytes 4 ((2 H + 2 D) N + 2 H B + 2 H (3 H + 2 D)), operations 4 H (2 H + 2 D) N + 4 H^2 B"};
 }
 
 /// y = x W^T.

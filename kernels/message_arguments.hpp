@@ -53,7 +53,9 @@ inline void validate(const MessageLayers& a) {
         a.layers);
   if (a.embed.input) {
     validate(a.embed);
-    check(a.embed.out.data == a.edge.data, kName, "expected the states of `embed` as `edge`");
+    check(a.embed.table.block == a.table.block, kName, "expected one table for `embed` and the layers");
+    check(a.embed.out.data == a.edge.data && a.embed.out.shape == a.edge.shape && a.embed.out.dtype == a.edge.dtype,
+          kName, "expected the states of `embed` as `edge`");
   }
   expect(kName, "edge", a.edge, {a.table.edge_count, d}, a.edge.dtype);
   expect(kName, "edge_out", a.edge_out, a.edge.shape, a.edge.dtype);

@@ -28,7 +28,7 @@ struct MessageLayer {
 struct MessageLayers {
   BlockTable table;
   std::int32_t layers = 0;                   // 0 .. kMaxMessageLayers
-  EdgeEmbed embed;                           // optional; its `out` is `edge`
+  EdgeEmbed embed;                           // optional; its `out` is `edge`, in which may be anything then
   TensorView edge;                           // (edges, D)
   TensorView node;                           // (nodes, H)
   TensorView condition;                      // (networks, P)

@@ -37,7 +37,7 @@ std::set<std::string> labels(const Catch::TestCase& test) {
   return labels;
 }
 
-/// A CMake script that registers every test with ctest.
+/// A CMake script that registers every test with ctest. The longest ones, of whole devices, are to start first.
 int write_ctest(const std::string& path, const Catch::Config& config, const std::string& program) {
   std::ofstream out(path);
   for (const Catch::TestCase& test : Catch::getAllTestCasesSorted(config)) {
@@ -45,11 +45,12 @@ int write_ctest(const std::string& path, const Catch::Config& config, const std:
     out << "add_test([==[" << test.name << "]==] [==[" << program << "]==] [==[" << exact_spec(test.name)
         << "]==] -w NoTests)\nset_tests_properties([==[" << test.name << "]==] PROPERTIES LABELS [==[";
     const char* separator = "";
-    for (const std::string& label : labels(test)) {
+    const std::set<std::string> own = labels(test);
+    for (const std::string& label : own) {
       out << separator << label;
       separator = ";";
     }
-    out << "]==])\n";
+    out << "]==]" << (own.contains("device") ? " COST 100" : "") << ")\n";
   }
   out.close();
   if (out) return 0;

@@ -48,12 +48,12 @@ EdgeUpdateResult edge_embed_update(Tape& tape, const kernels::BlockTable& table,
                                    Variable weight_g, Variable modulation, kernels::Precision precision) {
   const bool needs_grad = weight.needs_grad() || bias.needs_grad() || projection.needs_grad() ||
                           weight_c.needs_grad() || weight_g.needs_grad() || modulation.needs_grad();
-  const std::int64_t d = weight_c.extent(0);
-  const DType dtype = weight_c.dtype();
+  const std::int64_t d = weight.extent(0);
+  const DType dtype = weight.dtype();
   EdgeUpdateResult result{tape.result({table.edge_count, d}, dtype, needs_grad),
                           tape.result({table.node_count, 2 * d}, dtype, needs_grad)};
   Variable state;
-  if (kernels::keeps_embedding(tape.arena().device(), precision))
+  if (kernels::stores_states(tape.arena().device(), precision))
     state = tape.result({table.edge_count, d}, dtype, needs_grad);
   const TensorView states = state ? state.value() : TensorView{};
   const kernels::EdgeEmbedUpdate args{

@@ -49,7 +49,7 @@ class CaseInputs {
 };
 
 /// The embedding of the features of the networks' weights, random, into `d` channels.
-kernels::EdgeEmbed edge_embed_of(CaseInputs& in, std::int64_t d);
+kernels::EdgeEmbed edge_embed_of(CaseInputs& in, std::int64_t d, const TensorView& out);
 
 /// Sets all elements of a host tensor, of float32, float64 or bfloat16, to scale * normal + shift; `sequence` names the
 /// random numbers.

@@ -33,7 +33,7 @@ Family edge_embed_family(const KernelSize& size) {
       .make =
           [size](DType dtype, int networks, Stream stream) {
             auto in = std::make_shared<CaseInputs>(dtype, size.widths, networks, stream);
-            const kernels::EdgeEmbed args = edge_embed_of(*in, size.d);
+            const kernels::EdgeEmbed args = edge_embed_of(*in, size.d, in->zeros({in->table().edge_count, size.d}));
             return finish(in, {args.out}, [args, stream] { kernels::edge_embed_forward(args, stream); });
           },
       .cost =

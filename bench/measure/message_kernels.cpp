@@ -40,11 +40,10 @@ kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType st
           .precision = precision_of(in, size)};
 }
 
-/// States and their gradients have memory, which a twin may leave alone.
 kernels::EdgeEmbedUpdate edge_embed_update(CaseInputs& in, const KernelSize& size) {
-  const kernels::EdgeEmbed embed = edge_embed_of(in, size.d);
   kernels::EdgeUpdate update = edge_update(in, size, in.dtype());
-  update.edge = embed.out;
+  if (!kernels::stores_states(in.stream().device(), update.precision)) update.edge = {};
+  const kernels::EdgeEmbed embed = edge_embed_of(in, size.d, update.edge);
   return {.embed = embed, .update = update};
 }
 
@@ -165,8 +164,9 @@ Family edge_embed_update_backward_family(const KernelSize& size) {
                                                       .update = {.forward = forward.update}};
                 args.embed.grad_weight = in->zeros(forward.embed.weight.shape);
                 args.embed.grad_bias = in->zeros(forward.embed.bias.shape);
-                args.embed.grad_out = args.update.grad_edge = in->zeros(forward.update.edge_out.shape);
                 args.update.grad_edge_out = in->normal(forward.update.edge_out.shape);
+                if (forward.update.edge)
+                  args.embed.grad_out = args.update.grad_edge = in->zeros(forward.update.edge_out.shape);
                 args.update.grad_aggregate = in->normal(forward.update.aggregate.shape);
                 args.update.grad_projection = in->zeros(forward.update.projection.shape);
                 args.update.grad_weight_c = in->zeros(forward.update.weight_c.shape);

@@ -5,12 +5,15 @@
 
 #include "kernels/cpu/edge_update.hpp"
 #include "kernels/edge_arguments.hpp"
+#include "kernels/edge_embed_update_arguments.hpp"
 #include "kernels/feature_arguments.hpp"
 
 namespace amend::kernels::cpu {
 
 void edge_embed_update_forward(const EdgeEmbedUpdate& args, Stream stream) {
-  if (keeps_embedding(Device::cpu(), args.update.precision)) {
+  const bool stored = stores_states(Device::cpu(), args.update.precision);
+  validate(args, stored);
+  if (stored) {
     cpu::edge_embed_forward(args.embed, stream);
     return cpu::edge_update_forward(args.update, stream);
   }
@@ -22,7 +25,9 @@ void edge_embed_update_forward(const EdgeEmbedUpdate& args, Stream stream) {
 }
 
 void edge_embed_update_backward(const EdgeEmbedUpdateGradient& args, Stream stream) {
-  if (keeps_embedding(Device::cpu(), args.update.forward.precision)) {
+  const bool stored = stores_states(Device::cpu(), args.update.forward.precision);
+  validate(args, stored);
+  if (stored) {
     cpu::edge_update_backward(args.update, stream);
     return cpu::edge_embed_backward(args.embed, stream);
   }

@@ -8,6 +8,7 @@
 // bf16: edge_update_rounded.cpp.
 #include "kernels/cpu/edge_update.hpp"
 
+#include <array>
 #include <optional>
 
 #include "kernels/cpu/edge_input.hpp"
@@ -75,7 +76,7 @@ template <class T>
 struct Prepared {
   std::optional<Embedding<T>> embed;
   Packed<T> packed_c;
-  const T* plane[4];
+  std::array<const T*, 4> plane;
 };
 
 template <class T>
@@ -99,10 +100,10 @@ Prepared<T> prepare(const EdgeUpdate& a, const EdgeEmbed* embed) {
       }
   });
   const T* centred = centred_weight<T>(a, 9);
-  const T* plane[] = {planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d};
-  if (embed == nullptr) return {{}, {centred, d, d, true, 1}, {plane[0], plane[1], plane[2], plane[3]}};
+  const std::array<const T*, 4> plane{planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d};
+  if (embed == nullptr) return {{}, {centred, d, d, true, 1}, plane};
   const Embedding<T> own(*embed, centred);
-  return {own, {own.product, d, own.width, true, 1}, {plane[0], plane[1], plane[2], plane[3]}};
+  return {own, {own.product, d, own.width, true, 1}, plane};
 }
 
 /// The inputs of the rows of `chunk`; `embed` is for what the states are formed from.
@@ -214,7 +215,7 @@ void backward(const EdgeUpdateGradient& g, const EdgeEmbedGradient* embed) {
       std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
       vector_functions().of<T>().edge_update_backward(
           {.forward = rows_of(a, chunk, prepared, own),
-           .packed_c = packed_c.get(),
+           .packed_c = grad_edge ? packed_c.get() : nullptr,
            .packed_g = packed_g.get(),
            .weight_g = weight_g,
            .grad_out = grad_out ? grad_out + first : nullptr,

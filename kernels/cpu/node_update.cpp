@@ -1,6 +1,6 @@
 // x' = x + alpha (W2 silu(W1 layer_norm[x, m, c] + b1) + b2), one network a task. Forward in one pass over the nodes
-// (kernels/cpu/vector/node_update.hpp), W1 c once a network; backward has the normalised rows in scratch memory.
-// Bytes a node: 4 (2 H + M) forward. Operations a node: 2 F (2 H + M + P) forward, three times that backward.
+// (kernels/cpu/vector/node_update.hpp), W1 c once a tile of them; backward has the normalised rows in scratch memory.
+// Bytes a node: 4 (2 H + M) forward. Operations a node: 2 F (2 H + M) forward, three times 2 F (2 H + M + P) backward.
 #include "kernels/node_update.hpp"
 
 #include "kernels/cpu/gemm.hpp"

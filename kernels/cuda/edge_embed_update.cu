@@ -2,6 +2,9 @@
 // that a kernel for both would not move.
 #include "kernels/edge_embed_update.hpp"
 
+#include "kernels/cuda/launch.cuh"
+#include "kernels/edge_embed_update_arguments.hpp"
+
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
 void edge_embed_forward(const EdgeEmbed& args, Stream stream);
@@ -10,11 +13,13 @@ void edge_update_forward(const EdgeUpdate& args, Stream stream);
 void edge_update_backward(const EdgeUpdateGradient& args, Stream stream);
 
 void edge_embed_update_forward(const EdgeEmbedUpdate& args, Stream stream) {
+  validate(args, true);
   AMEND_CUDA_TWIN::edge_embed_forward(args.embed, stream);
   AMEND_CUDA_TWIN::edge_update_forward(args.update, stream);
 }
 
 void edge_embed_update_backward(const EdgeEmbedUpdateGradient& args, Stream stream) {
+  validate(args, true);
   AMEND_CUDA_TWIN::edge_update_backward(args.update, stream);
   AMEND_CUDA_TWIN::edge_embed_backward(args.embed, stream);
 }

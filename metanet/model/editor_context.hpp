@@ -18,7 +18,7 @@ struct Editor::Context {
   BatchProbe original;    // the probe of the original networks, as far as the editor reads it
   Variable condition;     // (networks, H)
   Variable node;          // (nodes, H)
-  op::EdgeVariable edge;  // (edges, D), or features when there are no messages
+  op::EdgeVariable edge;  // features; from the first message layer on, states (edges, D)
   Variable pooled;        // (networks * features, H)
   TensorView scale;       // (blocks)
   TensorView prior, neuron_prior, feature_prior;

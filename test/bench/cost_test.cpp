@@ -38,8 +38,8 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
     CHECK(edge_update_backward_cost(kSmall, 4).bytes == 4 * (240 + 14 * (16 + 16 + 8) + 2 * 24 + 2 * 32));
   }
   SECTION("node_update") {
-    // H = 4, D = 4: 4 + 8 + 4 = 16 columns, 8 hidden units, 4 outputs.
-    CHECK(node_update_forward_cost(kSmall, 4, 4).operations == 14 * 2 * (8 * (4 + 8 + 4) + 8 * 4));
+    // H = 4, D = 4: 4 + 8 + 4 = 16 columns, the last 4 of which a network shares, 8 hidden units, 4 outputs.
+    CHECK(node_update_forward_cost(kSmall, 4, 4).operations == 14 * 2 * (8 * (4 + 8) + 8 * 4) + 2 * 2 * 8 * 4);
     CHECK(node_update_forward_cost(kSmall, 4, 4).bytes == 4 * (14 * (4 + 8 + 4) + 2 * (4 + 4) + 8 * 16 + 4 * 8));
   }
   SECTION("message layers on chip") {
@@ -108,11 +108,11 @@ TEST_CASE("costs are those counted by hand", "[bench]") {
 
 TEST_CASE("the cost of a whole is that of its parts", "[bench]") {
   const EditorSize size{.d = 4, .h = 4, .refine = 5, .messages = 1, .passes = 2};
-  // Products a node: embedding 16 x 4; layer: projection 4 x 16, MLP 8 x 16 and 4 x 8; heads 4 x 8 and 4 x 4;
+  // Products a node: embedding 16 x 4; layer: projection 4 x 16, MLP 8 x 12 and 4 x 8; heads 4 x 8 and 4 x 4;
   // refinement: projection (4 + 10) x 10 and head (4 + 10) x 5. An edge: embedding and z 2 x 15 x 4, G 16, head 4 x 4
   // and 2 x 4, refinement 5 x (4 + 9), 5 x 5 and 3 x 5.
-  const double node = 64 + (64 + 128 + 32) + 32 + 16 + 140 + 70, edge = 120 + 16 + 16 + 8 + 65 + 25 + 15;
-  const double editor = 2 * (14 * node + 20 * edge);
+  const double node = 64 + (64 + 96 + 32) + 32 + 16 + 140 + 70, edge = 120 + 16 + 16 + 8 + 65 + 25 + 15;
+  const double editor = 2 * (14 * node + 20 * edge + 2 * 8 * 4);  // the MLP reads 4 of a network
   CHECK(editor_forward_cost(kSmall, size).operations == Approx(editor));
   // Two forward passes and two probes over 6 rows.
   CHECK(edit_cost(kSmall, size, 6).operations == Approx(editor + 12 * (20 + 28) + 12 * (20 + 48)));

@@ -136,6 +136,38 @@ TEST_CASE("edge_embed_update has the same bits for any number of threads") {
   CHECK(test::same_bits(one, run(3)));
 }
 
+TEST_CASE("edge_embed_update: a network has the same bits alone and in a batch") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const std::int64_t d = 8;
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
+  const kernels::BlockTable& table = batch.table();
+  const RandomFeatures features(table, dtype, 1, true);
+  const kernels::FirstEdgeFeatures first = features.first().first;
+  const std::vector<Tensor> in = random_inputs(table, d, kernels::kEdgeFeatures), grads = random_grads(table, d);
+  const test::OpRun all = test::run_op(in, dtype, fused(table, features.first()), grads);
+  for (std::int64_t b = 0; b < table.network_count; ++b) {
+    const kernels::Network& network = table.network[b];
+    const RandomBatch alone = test::make_batch({batch.networks[static_cast<std::size_t>(b)]}, dtype);
+    const auto edges = [&](const TensorView& x) { return slice_rows(x, network.edge_offset, network.edge_count); };
+    const auto nodes = [&](const TensorView& x) { return slice_rows(x, network.node_offset, network.node_count); };
+    const auto own = [](const TensorView& x) { return test::convert(x, x.dtype); };
+    const kernels::EdgeInput input{
+        .first = {.weight = edges(first.weight),
+                  .fisher = edges(first.fisher),
+                  .gradient = edges(first.gradient),
+                  .rms = nodes(first.rms),
+                  .energy = nodes(first.energy),
+                  .scales = slice_rows(first.scales, network.first_block, network.block_count)}};
+    const test::OpRun single =
+        test::run_op({in[0], in[1], own(nodes(in[2])), in[3], in[4], own(slice_rows(in[5], b, 1))}, dtype,
+                     fused(alone.table(), input), {own(edges(grads[0])), own(nodes(grads[1]))});
+    CHECK(test::same_bits(single.outputs[0], edges(all.outputs[0])));
+    CHECK(test::same_bits(single.outputs[1], nodes(all.outputs[1])));
+    CHECK(test::same_bits(single.gradients[2], nodes(all.gradients[2])));
+    CHECK(test::same_bits(single.gradients[5], slice_rows(all.gradients[5], b, 1)));
+  }
+}
+
 TEST_CASE("edge_embed_update: no networks, and mistakes name the argument") {
   const RandomBatch none = test::make_batch({}, DType::float32);
   const RandomFeatures nothing(none.table(), DType::float32, 1, false);
@@ -160,7 +192,22 @@ TEST_CASE("edge_embed_update: no networks, and mistakes name the argument") {
   CHECK_THAT(error_with(0, {4, 9}, DType::float32), Catch::Contains("[edge_embed] expected `weight` of shape (4, 15)"));
   CHECK_THAT(error_with(1, {5}, DType::float32), Catch::Contains("[edge_embed] expected `bias`"));
   CHECK_THAT(error_with(2, {9, 15}, DType::float32), Catch::Contains("[edge_update] expected `projection`"));
+  CHECK_THAT(error_with(3, {5, 4}, DType::float32), Catch::Contains("[edge_update] expected `weight_c`"));
+  CHECK_THAT(error_with(3, {4, 4}, DType::float64), Catch::Contains("`weight_c` of float32, got float64"));
   CHECK_THAT(error_with(4, {4, 4}, DType::float64), Catch::Contains("`weight_g` of float32, got float64"));
+
+  // The kernels' own: what the halves share.
+  const Tensor out({20, 4}, DType::float32), other({20, 4}, DType::float32);
+  const kernels::EdgeEmbedUpdate apart{
+      .embed = {.table = batch.table(), .out = out},
+      .update = {.table = batch.table(), .edge = other, .edge_out = out, .precision = Precision::bf16}};
+  const auto error_of = [](const kernels::EdgeEmbedUpdate& args) {
+    return test::error_of([&] { kernels::cpu::edge_embed_update_forward(args, Stream{}); });
+  };
+  CHECK_THAT(error_of(apart), Catch::Contains("expected the states of `embed` as `update.edge`"));
+  kernels::EdgeEmbedUpdate tables = apart;
+  tables.embed.table = none.table();
+  CHECK_THAT(error_of(tables), Catch::Contains("expected one table"));
 }
 
 }  // namespace

@@ -96,6 +96,18 @@ TEST_CASE("node_update agrees with the formula, node by node, for every instruct
   kernels::cpu::use_vector_functions(before);
 }
 
+TEST_CASE("node_update of rows far from 0") {
+  const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, DType::float32, 3);
+  std::vector<Tensor> inputs = random_inputs(batch.table(), {32, 64, 64, 32});
+  for (std::size_t i : {0u, 1u, 2u}) {  // as float32 holds them
+    std::vector<double> far = test::values(inputs[i]);
+    for (double& x : far) x = static_cast<double>(static_cast<float>(x + 20.0));
+    inputs[i] = test::make_tensor(inputs[i].view().shape, DType::float64, far);
+  }
+  const test::OpRun run = test::run_op(inputs, DType::float32, program(batch.table()), {});
+  CHECK(test::close("node_update", run.outputs[0], oracle(batch.table(), inputs)));
+}
+
 TEST_CASE("node_update has the gradients of finite differences") {
   const bool large = GENERATE(false, true);
   const RandomBatch batch =

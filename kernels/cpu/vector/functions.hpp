@@ -166,7 +166,7 @@ struct EdgeUpdateRows {
 template <class T>
 struct EdgeUpdateRowsGradient {
   EdgeUpdateRows<T> forward;                // without G and outputs
-  const T *packed_c, *packed_g;             // C and G
+  const T *packed_c, *packed_g;             // C, with grad_edge only, and G
   const T* weight_g;                        // (D, D)
   const T* grad_out;                        // (rows * cols, D) or null
   const T *grad_row_sum, *grad_column_sum;  // of the first of the rows and of source neuron 0, 2 D apart; null: zero
