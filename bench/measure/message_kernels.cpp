@@ -26,11 +26,11 @@ double state_bytes(const KernelSize& size) { return size.precision == Precision:
 
 TensorView square(CaseInputs& in, std::int64_t d) { return in.normal({d, d}, 1.0 / std::sqrt(static_cast<double>(d))); }
 
-kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType state) {
+kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType state, const TensorView& edge) {
   const kernels::BlockTable& table = in.table();
   const std::int64_t d = size.d;
   return {.table = table,
-          .edge = in.normal({table.edge_count, d}, 1.0, 0.0, state),
+          .edge = edge,
           .projection = in.normal({table.node_count, 4 * d}, 0.5),
           .weight_c = square(in, d),
           .weight_g = square(in, d),
@@ -40,11 +40,16 @@ kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType st
           .precision = precision_of(in, size)};
 }
 
+/// On random states.
+kernels::EdgeUpdate edge_update(CaseInputs& in, const KernelSize& size, DType state) {
+  return edge_update(in, size, state, in.normal({in.table().edge_count, size.d}, 1.0, 0.0, state));
+}
+
 kernels::EdgeEmbedUpdate edge_embed_update(CaseInputs& in, const KernelSize& size) {
-  kernels::EdgeUpdate update = edge_update(in, size, in.dtype());
-  if (!kernels::stores_states(in.stream().device(), update.precision)) update.edge = {};
-  const kernels::EdgeEmbed embed = edge_embed_of(in, size.d, update.edge);
-  return {.embed = embed, .update = update};
+  const bool stored = kernels::stores_states(in.stream().device(), precision_of(in, size));
+  const TensorView edge = stored ? in.zeros({in.table().edge_count, size.d}) : TensorView{};
+  const kernels::EdgeUpdate update = edge_update(in, size, in.dtype(), edge);
+  return {.embed = edge_embed_of(in, size.d, edge), .update = update};
 }
 
 struct LayerInputs {

@@ -1,6 +1,5 @@
-// e = W f + b; z = C e + u_i + v_j and on, as in edge_update.cpp, in which the exact form is, in one pass over the
-// edges. Bytes an edge: 4 (3 + D) for the 15 features of the first pass, backward the same. tf32 and bf16: the two in
-// turn.
+// e = W f + b, then edge_update. Exact products: in one pass over the edges, which is in edge_update.cpp. Bytes an
+// edge: 4 (3 + D) for the 15 features of the first pass, backward the same. tf32 and bf16: the two kernels in turn.
 #include "kernels/edge_embed_update.hpp"
 
 #include "kernels/cpu/edge_update.hpp"

@@ -106,20 +106,18 @@ Prepared<T> prepare(const EdgeUpdate& a, const EdgeEmbed* embed) {
   return {own, {own.product, d, own.width, true, 1}, plane};
 }
 
-/// The inputs of the rows of `chunk`; `embed` is for what the states are formed from.
+/// The inputs of the rows of `chunk`.
 template <class T>
-EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Prepared<T>& prepared,
-                          EmbeddingRows<T>& embed) {
+EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Prepared<T>& prepared) {
   const Block& block = a.table.block[chunk.block];
   const std::int64_t d = a.weight_c.extent(0);
   const std::int64_t target = (block.target_offset + chunk.first_row) * d, source = block.source_offset * d;
   const T* gamma = a.modulation.as<T>() + block.network * 3 * d;
-  if (prepared.embed) embed = prepared.embed->rows(a.table, chunk);
   return {.d = d,
           .rows = chunk.row_count,
           .cols = block.cols,
           .edge = prepared.embed ? nullptr : a.edge.as<T>() + first_edge(a.table, chunk) * d,
-          .embed = prepared.embed ? &embed : nullptr,
+          .embed = prepared.embed ? prepared.embed->rows(a.table, chunk) : EmbeddingRows<T>{},
           .u = prepared.plane[0] + target,
           .t = prepared.plane[3] + target,
           .v = prepared.plane[1] + source,
@@ -150,8 +148,7 @@ void forward(const EdgeUpdate& a, const EdgeEmbed* embed) {
   parallel_for(static_cast<std::int64_t>(list.chunk.size()), [&](std::int64_t c) {
     const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
     const Block& block = a.table.block[chunk.block];
-    EmbeddingRows<T> own;
-    EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared, own);
+    EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared);
     rows.packed_g = packed_g.get();
     rows.edge_out = edge_out + first_edge(a.table, chunk) * d;
     rows.row_sum = aggregate + (block.target_offset + chunk.first_row) * 2 * d;
@@ -208,13 +205,12 @@ void backward(const EdgeUpdateGradient& g, const EdgeEmbedGradient* embed) {
       const BlockChunk& chunk = list.chunk[static_cast<std::size_t>(c)];
       const Block& block = a.table.block[chunk.block];
       const std::int64_t first = first_edge(a.table, chunk) * d, first_target = block.target_offset + chunk.first_row;
-      EmbeddingRows<T> own;
       T* column = columns + chunk.column_offset * 2 * d;
       std::fill_n(column, block.cols * 2 * d, T(0));
       std::fill_n(own_g, dd, T(0));
       std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
       vector_functions().of<T>().edge_update_backward(
-          {.forward = rows_of(a, chunk, prepared, own),
+          {.forward = rows_of(a, chunk, prepared),
            .packed_c = grad_edge ? packed_c.get() : nullptr,
            .packed_g = packed_g.get(),
            .weight_g = weight_g,

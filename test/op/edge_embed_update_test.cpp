@@ -181,13 +181,7 @@ TEST_CASE("edge_embed_update: no networks, and mistakes name the argument") {
   const auto error_with = [&](std::size_t index, Shape shape, DType dtype) {
     std::vector<Tensor> in = random_inputs(batch.table(), 4, kernels::kEdgeFeatures, DType::float32);
     in[index] = Tensor(shape, dtype);
-    return test::error_of([&] {
-      Arena arena;
-      Tape tape(arena, Stream{});
-      std::vector<Variable> constants;
-      for (const Tensor& x : in) constants.push_back(tape.constant(x));
-      fused(batch.table(), features.first())(tape, constants);
-    });
+    return test::error_of_constants(in, fused(batch.table(), features.first()));
   };
   CHECK_THAT(error_with(0, {4, 9}, DType::float32), Catch::Contains("[edge_embed] expected `weight` of shape (4, 15)"));
   CHECK_THAT(error_with(1, {5}, DType::float32), Catch::Contains("[edge_embed] expected `bias`"));

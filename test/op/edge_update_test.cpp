@@ -351,13 +351,7 @@ TEST_CASE("edge_update: no networks, and mistakes name the argument") {
   const auto error_with = [&](std::size_t index, Shape shape, DType dtype) {
     std::vector<Tensor> in = random_inputs(batch.table(), 4, DType::float32);
     in[index] = Tensor(shape, dtype);
-    return test::error_of([&] {
-      Arena arena;
-      Tape tape(arena, Stream{});
-      std::vector<Variable> constants;
-      for (const Tensor& x : in) constants.push_back(tape.constant(x));
-      program(batch.table())(tape, constants);
-    });
+    return test::error_of_constants(in, program(batch.table()));
   };
   CHECK_THAT(error_with(1, {9, 15}, DType::float32),
              Catch::StartsWith("[edge_update] expected `projection` of shape (9, 16), got (9, 15)"));

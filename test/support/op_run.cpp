@@ -45,6 +45,16 @@ OpRun run_op(const std::vector<Tensor>& inputs, DType dtype, const TapeProgram& 
   return run;
 }
 
+std::string error_of_constants(const std::vector<Tensor>& inputs, const TapeProgram& program) {
+  return error_of([&] {
+    Arena arena;
+    Tape tape(arena, Stream{});
+    std::vector<Variable> constants;
+    for (const Tensor& input : inputs) constants.push_back(tape.constant(input));
+    program(tape, constants);
+  });
+}
+
 bool same_bits(const OpRun& a, const OpRun& b) {
   const auto same = [](const Tensor& x, const Tensor& y) { return same_bits(x.view(), y.view()); };
   return std::equal(a.outputs.begin(), a.outputs.end(), b.outputs.begin(), b.outputs.end(), same) &&

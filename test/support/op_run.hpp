@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +47,9 @@ std::string error_of(const Action& action) {
   }
   return "";
 }
+
+/// The message of the Error that `program` throws on constants as they are, each of its own type.
+std::string error_of_constants(const std::vector<Tensor>& inputs, const TapeProgram& program);
 
 /// A matrix of doubles read by row and column.
 struct Matrix {

@@ -84,7 +84,7 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
     T* out = a.edge_out + begin * d;
     const T* edge = kEmbeds ? out : a.edge + begin * d;
     if constexpr (kEmbeds) {
-      const EmbeddingRows<T>& embed = *a.embed;
+      const EmbeddingRows<T>& embed = a.embed;
       const std::int64_t terms = embed.input.width;
       const Left<T> feature = edge_inputs(embed.input, begin, edges, at, room);
       multiply<kD>(
@@ -133,7 +133,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   T* features = zeros + 3 * width;
   T inverse[kBackwardEdges], mean[kBackwardEdges], slope[kBackwardEdges];
   for (std::int64_t i = 0; i < width; ++i) zeros[i] = T(0);
-  const std::int64_t terms = kEmbeds ? a.embed->input.width : d;
+  const std::int64_t terms = kEmbeds ? a.embed.input.width : d;
   if constexpr (kEmbeds)
     for (std::int64_t k = 0; k < kBackwardEdges; ++k) features[terms * kInputEdges + k] = T(1);  // the bias's
   T *grad_gamma = g.grad_modulation, *grad_beta = grad_gamma + d;
@@ -153,8 +153,7 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
       for (std::int64_t i = 0; i < edges * width; ++i) grad[i] = T(0);
     }
     if constexpr (kEmbeds)
-      centred_z<kD, kBackwardEdges>(a,
-                                    {terms, edge_inputs(a.embed->input, begin, edges, at, features), a.embed->z_bias},
+      centred_z<kD, kBackwardEdges>(a, {terms, edge_inputs(a.embed.input, begin, edges, at, features), a.embed.z_bias},
                                     edges, at, normal, inverse);
     else
       centred_z<kD, kBackwardEdges>(a, {d, {a.edge + begin * d, d, 1}, nullptr}, edges, at, normal, inverse);
@@ -266,13 +265,14 @@ void finish_weight_g(const EdgeUpdateRowsGradient<T>& g) {
 
 template <class T>
 void edge_update_forward(const EdgeUpdateRows<T>& a) {
-  for_width<T>(a.d, [&](auto d) { a.embed != nullptr ? edge_update_rows<d, true>(a) : edge_update_rows<d, false>(a); });
+  for_width<T>(a.d,
+               [&](auto d) { a.embed.input.width > 0 ? edge_update_rows<d, true>(a) : edge_update_rows<d, false>(a); });
 }
 
 template <class T>
 void edge_update_backward(const EdgeUpdateRowsGradient<T>& g) {
   for_width<T>(g.forward.d, [&](auto d) {
-    g.forward.embed != nullptr ? edge_update_rows_backward<d, true>(g) : edge_update_rows_backward<d, false>(g);
+    g.forward.embed.input.width > 0 ? edge_update_rows_backward<d, true>(g) : edge_update_rows_backward<d, false>(g);
   });
   if (g.grad_out) finish_weight_g(g);
 }

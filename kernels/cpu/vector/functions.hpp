@@ -140,10 +140,10 @@ struct EdgeInputRows {
 /// What the states of a first message layer are, e = W f + b: see kernels/edge_embed_update.hpp.
 template <class T>
 struct EmbeddingRows {
-  EdgeInputRows<T> input;  // features
-  const T* packed_weight;  // W^T
-  const T* bias;           // (D)
-  const T* z_bias;         // (D): C b
+  EdgeInputRows<T> input;            // features; of width 0 where states are given
+  const T* packed_weight = nullptr;  // W^T
+  const T* bias = nullptr;           // (D)
+  const T* z_bias = nullptr;         // (D): C b
 };
 
 /// The message layer on consecutive target rows of one block: see kernels/edge_update.hpp. z = C e + u + v without its
@@ -152,7 +152,7 @@ template <class T>
 struct EdgeUpdateRows {
   std::int64_t d, rows, cols;
   const T* edge;                  // (rows * cols, D), or null and
-  const EmbeddingRows<T>* embed;  // what they are formed from: C W stands for C then
+  EmbeddingRows<T> embed;         // what they are formed from: C W stands for C then
   const T *u, *t;                 // (rows, D), of the target neurons
   const T *v, *s;                 // (cols, D), of the source neurons
   const T *gamma, *beta, *alpha;  // (D)
