@@ -332,7 +332,7 @@ void block_barrier(const Where& where) { stop(State::at_block_barrier, where); }
 
 void cluster_arrive(const Where& where) {
   Thread& thread = launched.threads[launched.current];
-  check(!thread.arrived, "emulation", "a thread arrives again without having waited at ", text_of(where));
+  if (thread.arrived) fail("emulation", "a thread arrives again without having waited at ", text_of(where));
   thread.arrived = true;
   thread.cluster_barriers = launched.cluster_barriers;
   if (++launched.arrived < launched.threads.size()) return;
@@ -344,7 +344,7 @@ void cluster_arrive(const Where& where) {
 
 void cluster_wait(const Where& where) {
   Thread& thread = launched.threads[launched.current];
-  check(thread.arrived, "emulation", "a thread waits without having arrived at ", text_of(where));
+  if (!thread.arrived) fail("emulation", "a thread waits without having arrived at ", text_of(where));
   thread.arrived = false;
   if (thread.cluster_barriers == launched.cluster_barriers) stop(State::at_cluster_barrier, where);
 }
@@ -352,7 +352,7 @@ void cluster_wait(const Where& where) {
 unsigned cluster_size() { return static_cast<unsigned>(launched.blocks.size()); }
 
 const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const Where& where) {
-  check(mask == ~0u, "emulation", "expected all lanes in the mask at ", text_of(where));
+  if (mask != ~0u) fail("emulation", "expected all lanes in the mask at ", text_of(where));
   Thread& thread = launched.threads[launched.current];
   std::uint64_t* words = launched.warps[launched.current / kWarp].word[thread.parity];
   thread.parity ^= 1;
