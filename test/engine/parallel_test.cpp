@@ -13,14 +13,40 @@
 using namespace amend;
 
 TEST_CASE("parallel_for visits every index once", "[engine]") {
-  for (int threads : {1, 2, 3}) {
+  for (int threads : {1, 2, 3, 70}) {
     const ThreadCount guard(threads);
-    for (std::int64_t count : {0, 1, 2, 1000}) {
+    for (std::int64_t count : {0, 1, 2, 69, 1000}) {
       std::vector<int> visits(static_cast<std::size_t>(count));
       parallel_for(count, [&](std::int64_t i) { ++visits[static_cast<std::size_t>(i)]; });
       CHECK(visits == std::vector<int>(static_cast<std::size_t>(count), 1));
     }
   }
+}
+
+TEST_CASE("a thread gets its own indices first, then those that others have left", "[engine]") {
+  using Indices = std::vector<std::int64_t>;
+  const auto given = [](OwnIndicesFirst& indices, int thread) {
+    Indices all;
+    indices.for_each(thread, [&](std::int64_t index) { all.push_back(index); });
+    return all;
+  };
+  OwnIndicesFirst indices(7, 3);
+  CHECK(given(indices, 1) == Indices{2, 3, 4, 5, 6, 0, 1});
+  CHECK(given(indices, 0).empty());
+
+  // Two at once: the second one comes while the first one has one of its own in hand.
+  OwnIndicesFirst shared(7, 3);
+  Indices second;
+  shared.for_each(2, [&](std::int64_t index) {
+    CHECK(index == 4);
+    second = given(shared, 1);
+  });
+  CHECK(second == Indices{2, 3, 5, 6, 0, 1});
+
+  OwnIndicesFirst fewer(2, 5);  // than threads
+  CHECK(given(fewer, 4) == Indices{1, 0});
+  OwnIndicesFirst none(0, 2);
+  CHECK(given(none, 0).empty());
 }
 
 TEST_CASE("parallel_for runs on as many threads as it was given", "[engine]") {
