@@ -62,7 +62,7 @@ Times measure(Stopwatch& watch, const std::function<void()>& body, const Measure
 struct Limits {
   int threads = 1;
   double copy_bytes = 0.0;  // a second, read and written bytes together, of a copy larger than the last-level cache
-  double gemm_operations = 0.0;  // a second, of float32 products of the library at a size that suits it
+  double gemm_operations = 0.0;  // a second, of float32 products, the library's or ours, at a size that suits them
   // Of a GPU: its name, and products on tensor cores; 0: there is no cuBLAS to measure them with.
   std::string device = {};
   double tf32_operations = 0.0, bf16_operations = 0.0;

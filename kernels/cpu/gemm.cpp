@@ -2,6 +2,9 @@
 
 #include <cblas.h>
 
+#include <algorithm>
+#include <array>
+
 #include "kernels/cpu/tile.hpp"
 
 namespace amend::kernels::cpu {
@@ -34,7 +37,9 @@ void large(Trans trans_a, Trans trans_b, int m, int n, int k, double alpha, cons
 /// has no say: a row has the same bits in any batch.
 template <class T>
 bool is_large(std::int64_t n, std::int64_t k) {
-  return vector_functions().of<T>().packed_width(n) * k >= kLarge;
+  const VectorFunctions& functions = vector_functions();
+  return functions.of<T>().packed_width(n) * k >= kLarge &&
+         library_suits(openblas_get_corename(), functions.of<float>().packed_width(1));
 }
 
 /// Whether a product has so few columns that most of a vector of them would be empty.
@@ -95,6 +100,13 @@ void ordered(std::int64_t rows, std::int64_t out, std::int64_t in, const T* x, c
 }
 
 }  // namespace
+
+bool library_suits(std::string_view core, std::int64_t lanes) {
+  constexpr std::array<std::string_view, 12> kWithoutAvx{"Prescott",   "Atom",    "Core2",   "Penryn",
+                                                         "Dunnington", "Nehalem", "Opteron", "Opteron_SSE3",
+                                                         "Barcelona",  "Nano",    "Bobcat",  "Unknown"};
+  return lanes <= 4 || std::ranges::find(kWithoutAvx, core) == kWithoutAvx.end();
+}
 
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
           std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {

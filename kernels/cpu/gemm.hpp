@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "kernels/cpu/vector/pack.hpp"
 
@@ -14,7 +15,11 @@ void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, double alpha, const double* a,
           std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
 
-/// What gemm does with large products, for any: OpenBLAS. To measure one against the other.
+/// Whether OpenBLAS, which takes the processor for a `core`, is of use to one with vectors of so many floats. A release
+/// that does not know a processor (0.3.21 and Intel's of 2023) takes it for one without AVX, at a fifth of its speed.
+bool library_suits(std::string_view core, std::int64_t lanes);
+
+/// What gemm does with large products where the library suits, for any: OpenBLAS. To measure one against the other.
 void library_gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
                   const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
                   std::int64_t ldc);

@@ -91,7 +91,12 @@ TEST_CASE("gemm agrees with the sum of its terms") {
   }
 }
 
-TEST_CASE("gemm of large matrices, by the library") {
+TEST_CASE("gemm of large matrices: the library's, unless it takes the processor for one of long ago") {
+  CHECK(kernels::cpu::library_suits("SkylakeX", 16));
+  CHECK(kernels::cpu::library_suits("of next year", 16));
+  CHECK_FALSE(kernels::cpu::library_suits("Prescott", 16));
+  CHECK_FALSE(kernels::cpu::library_suits("Nehalem", 8));
+  CHECK(kernels::cpu::library_suits("Nehalem", 4));
   check_gemm<float>({3, 300, 300}, Trans::no, Trans::yes, 1.0, 1.0);
   check_gemm<double>({3, 300, 300}, Trans::yes, Trans::no, -1.0, 0.0);
 }
