@@ -32,7 +32,7 @@ inline int worker_count() { return omp_in_parallel() ? 1 : omp_get_max_threads()
 class OwnIndicesFirst {
  public:
   OwnIndicesFirst(std::int64_t count, int threads)
-      : count_(count), runs_(std::clamp<std::int64_t>(threads, 1, kMostRuns)) {
+      : count_(count), runs_(std::clamp<std::int64_t>(std::min<std::int64_t>(threads, count), 1, kMostRuns)) {
     for (std::int64_t r = 0; r < runs_; ++r) run_[r].next.store(first(r), std::memory_order_relaxed);
   }
 
@@ -41,7 +41,9 @@ class OwnIndicesFirst {
   void for_each(int thread, const Body& body) {
     for (std::int64_t k = 0; k < runs_; ++k) {
       const std::int64_t r = (thread + k) % runs_, end = first(r + 1);
-      for (std::int64_t index; (index = run_[r].next.fetch_add(1, std::memory_order_relaxed)) < end;) body(index);
+      std::atomic<std::int64_t>& next = run_[r].next;
+      while (next.load(std::memory_order_relaxed) < end)  // reading alone takes the counter from no other core
+        if (const std::int64_t index = next.fetch_add(1, std::memory_order_relaxed); index < end) body(index);
     }
   }
 

@@ -44,7 +44,7 @@ TEST_CASE("a thread gets its own indices first, then those that others have left
   CHECK(second == Indices{2, 3, 5, 6, 0, 1});
 
   OwnIndicesFirst fewer(2, 5);  // than threads
-  CHECK(given(fewer, 4) == Indices{1, 0});
+  CHECK(given(fewer, 3) == Indices{1, 0});
   OwnIndicesFirst none(0, 2);
   CHECK(given(none, 0).empty());
 }
