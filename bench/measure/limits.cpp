@@ -84,7 +84,7 @@ Limits measure_limits(int threads) {
                 a + kSize * kSize, kSize, 0.0f, a + 2 * kSize * kSize, kSize);
     });
   };
-  // The second is another where the library does not know the processor: it must not make the limit a low one.
+  // Where the library does not know the processor ours are faster, and its rate would flatter every share of it.
   const double seconds = std::min(seconds_of(kernels::cpu::library_gemm),
                                   seconds_of([](auto... arguments) { kernels::cpu::gemm(arguments...); }));
   limits.gemm_operations = 2.0 * static_cast<double>(kSize * kSize * kSize) * kRepeats * threads / seconds;

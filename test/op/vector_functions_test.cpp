@@ -12,6 +12,8 @@
 #include "test/support/op_run.hpp"
 #include "test/support/tolerance.hpp"
 
+extern "C" char* openblas_get_corename();  // its header is the kernels' own
+
 namespace amend {
 namespace {
 
@@ -97,6 +99,16 @@ TEST_CASE("gemm of large matrices: the library's, unless it takes the processor 
   CHECK_FALSE(kernels::cpu::library_suits("Prescott", 16));
   CHECK_FALSE(kernels::cpu::library_suits("Nehalem", 8));
   CHECK(kernels::cpu::library_suits("Nehalem", 4));
+  const Tensor a = test::random_tensor({3, 300}, DType::float32, 1),
+               b = test::random_tensor({300, 300}, DType::float32, 2), ours(Shape{3, 300}, DType::float32),
+               library(Shape{3, 300}, DType::float32);
+  const auto product = [&](const auto& gemm, const Tensor& c) {
+    gemm(Trans::no, Trans::yes, 3, 300, 300, 1.0f, a.as<float>(), 300, b.as<float>(), 300, 0.0f, c.as<float>(), 300);
+  };
+  product([](auto... arguments) { kernels::cpu::gemm(arguments...); }, ours);
+  product(kernels::cpu::library_gemm, library);
+  CHECK(test::same_bits(ours.view(), library.view()) ==
+        kernels::cpu::library_suits(openblas_get_corename(), vector_functions().float32.packed_width(1)));
   check_gemm<float>({3, 300, 300}, Trans::no, Trans::yes, 1.0, 1.0);
   check_gemm<double>({3, 300, 300}, Trans::yes, Trans::no, -1.0, 0.0);
 }
