@@ -19,7 +19,7 @@
 namespace amend {
 namespace {
 
-constexpr char kFooter[] = R"(Results go to stdout, messages to stderr; --json prints results for machines.
+constexpr char kProgramFooter[] = R"(Results go to stdout, messages to stderr; --json prints results for machines.
 `amend COMMAND --help` has examples.
 
 Exit codes:
@@ -33,7 +33,7 @@ Start with `amend demo`.)";
 
 void build(CLI::App& app, Session& session) {
   app.name("amend");
-  app.footer(kFooter);
+  app.footer(kProgramFooter);
   app.set_help_flag("-h,--help", "Print this and exit");
   app.set_version_flag("--version", std::string("amend ") + version(), "Print the version and exit");
   app.require_subcommand(1);

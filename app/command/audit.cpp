@@ -19,7 +19,7 @@
 namespace amend {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kAuditFooter[] =
     R"(Limits hold for every network, or with --mean for the mean over them; they are held against point estimates.
 Exit code 3 when one is not met, or cannot be shown to be met for lack of rows: a gap that leaves out a group
 with too few rows meets no limit unless --ignore-small-groups is given.
@@ -29,7 +29,7 @@ Examples:
   amend audit model.safetensors smaller.safetensors --data configs/data/adult.yaml --sensitive sex
   amend audit adult-networks edited --sensitive sex --max-accuracy-drop 1 --max-equalised-odds 0.05 --mean)";
 
-struct Options {
+struct AuditCommand {
   std::string original, edited, data, rows = "audit";
   std::optional<std::string> split, networks;
   std::vector<std::string> sensitive;
@@ -58,7 +58,7 @@ std::size_t parse_networks(const std::string& text) {
 }
 
 /// Throws InputError when an option is given that does nothing for such inputs.
-void check_use(const Options& options, InputKind kind) {
+void check_use(const AuditCommand& options, InputKind kind) {
   const auto refuse = [](const char* option, const char* why) { fail_input(option, why); };
   if (kind == InputKind::population) {
     if (!options.model.file.empty()) refuse("--model", "describes model files; populations know their layers");
@@ -88,7 +88,7 @@ Population wrap(const ModelFile& model) {
   return population;
 }
 
-Population load(const std::string& path, InputKind kind, const Options& options) {
+Population load(const std::string& path, InputKind kind, const AuditCommand& options) {
   return kind == InputKind::population ? load_population(path) : wrap(load_model(path, options.model));
 }
 
@@ -130,7 +130,7 @@ void list_violations(const AuditReport& report, const Session& session) {
       session.say(fmt::format("limit not met: {}: and {} more", limit_option(find_limit(limit)), broken - kShown));
 }
 
-int run_audit(const Options& options, const Session& session) {
+int run_audit(const AuditCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   AuditOptions audit_options{.split = parse_rows(options.rows),
                              .networks = parse_population_split(options.split.value_or("all")),
@@ -187,8 +187,8 @@ void add_limits(CLI::App& command, AuditLimits& limits) {
 
 void add_audit_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("audit", "Compare edited networks with their originals on held-out rows");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kAuditFooter);
+  auto options = std::make_shared<AuditCommand>();
   command.add_option("ORIGINAL", options->original, "Population folder or .safetensors model")->required();
   command.add_option("EDITED", options->edited, "What became of it")->required();
   command.add_option("--data", options->data, "Dataset description; default: the one recorded in ORIGINAL or EDITED");

@@ -14,7 +14,7 @@
 namespace amend {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kBenchFooter[] =
     R"(Random networks 104-32-16-2 and random editors of two sizes: how fast, not how good. Times are the median of a row's
 runs with its 5th and 95th percentile; docs/benchmarks.md explains the other columns. On a GPU edits go from weights
 in its memory to edited weights there, and in rows of their own from and to the host.
@@ -24,14 +24,14 @@ Examples:
   amend bench --threads 1 --json bench.json
   amend bench --device cuda)";
 
-struct Options {
+struct BenchCommand {
   std::string json;
   bool force = false;
   bench::ShortRun run;
   ComputeOptions compute;
 };
 
-int run_bench(Options& options, const Session& session) {
+int run_bench(BenchCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   options.run.device = options.compute.parsed();
   if (!options.json.empty()) check_output_file(options.json, options.force);
@@ -51,8 +51,8 @@ int run_bench(Options& options, const Session& session) {
 
 void add_bench_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("bench", "Measure how fast this machine edits networks");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kBenchFooter);
+  auto options = std::make_shared<BenchCommand>();
   command.add_option("--batch", options->run.batch, "Networks of the larger batch (64)")->check(CLI::Range(1, 65536));
   command.add_option("--seconds", options->run.seconds, "At least so long a row (0.5)")->check(CLI::Range(0.0, 3600.0));
   command.add_option("--json", options->json, "Also write the numbers to this file");

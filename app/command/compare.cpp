@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] =
+constexpr char kCompareFooter[] =
     R"(CONFIG names a population, editors and the grid of settings (docs/comparison.md). Every method edits the population's
 held-out networks and is measured on audit rows; learning rates are chosen on validation networks and rows. Writes
 OUT.json (everything), OUT.csv (one line per network and setting) and OUT.html (one page with plots, needs nothing else).
@@ -35,7 +35,7 @@ Examples:
   amend compare configs/compare_adult_quick.yaml --folder results --out results/adult_quick
   amend compare --from results/adult_quick.json --out page      # the CSV and the page again, measuring nothing)";
 
-struct Options {
+struct CompareCommand {
   std::string config, folder, out, from;
   bool force = false;
   ComputeOptions compute;
@@ -64,7 +64,7 @@ class TableProgress {
   std::optional<Progress> progress_;
 };
 
-Comparison measured(const Options& options, const Session& session) {
+Comparison measured(const CompareCommand& options, const Session& session) {
   const fs::path folder = options.folder.empty() ? fs::path(options.config).parent_path() : fs::path(options.folder);
   const ComparisonConfig config = load_comparison_config(options.config, folder);
   TableProgress progress(session.progress);
@@ -79,7 +79,7 @@ Comparison measured(const Options& options, const Session& session) {
   return comparison;
 }
 
-int compare_methods(const Options& options, const Session& session) {
+int compare_methods(const CompareCommand& options, const Session& session) {
   if (options.from.empty() == options.config.empty())
     fail_input("compare", "expected either CONFIG or --from FILE.json");
   const ThreadScope threads(options.compute);
@@ -105,8 +105,8 @@ int compare_methods(const Options& options, const Session& session) {
 
 void add_compare_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("compare", "Hold editors against baselines on held-out networks");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kCompareFooter);
+  auto options = std::make_shared<CompareCommand>();
   command.add_option("CONFIG", options->config, "Configuration (YAML)");
   command.add_option("--folder", options->folder,
                      "Where the population and editors of CONFIG are; default: the folder of CONFIG");

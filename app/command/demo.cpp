@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] =
+constexpr char kDemoFooter[] =
     R"(Trains a population of small networks on built-in data about loans (docs/datasets.md), with a bias planted against
 one group, then one editor; edits networks that the editor has never seen and audits them on rows that nobody has.
 The baseline, OBD + fold, removes the weights whose removal costs least by a second-order estimate and makes up for
@@ -34,7 +34,7 @@ Examples:
   amend demo
   amend demo --seed 2 --keep demo-files)";
 
-struct Options {
+struct DemoCommand {
   std::uint64_t seed = 1;
   std::string keep;
   bool json = false;
@@ -150,7 +150,7 @@ void keep_files(const ConfigFolder& folder, const Population& population, const 
   save_editor(editor, folder.path() / "editor.safetensors");
 }
 
-int demo(const Options& options, const Session& session) {
+int demo(const DemoCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const Device device = options.compute.parsed();
   const ConfigFolder folder(options.keep);
@@ -199,8 +199,8 @@ int demo(const Options& options, const Session& session) {
 
 void add_demo_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("demo", "See it all on built-in data, within two minutes");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kDemoFooter);
+  auto options = std::make_shared<DemoCommand>();
   command.add_option("--seed", options->seed, "Of the networks and the editor (1)");
   command.add_option("--keep", options->keep, "New folder to keep population, editor and configurations in");
   command.add_flag("--json", options->json, "Print the measurements as JSON");

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] =
+constexpr char kEditFooter[] =
     R"(Strengths go from 0 (off) to 1 (the strongest the editor was trained for); a requirement that is not named is off.
 A budget says what to keep instead: a share of the weights (pruning), or a number of features (data_minimisation).
 INPUT is a population folder, or your own model: a .safetensors file with PyTorch's names. Layer order and
@@ -38,7 +38,7 @@ Examples:
   amend edit model.safetensors --editor editor.safetensors --budget data_minimisation=4 --out smaller.safetensors
   amend edit adult-networks --editor pruning.safetensors --budget pruning=0.05 --polish 100 --out polished)";
 
-struct Options {
+struct EditCommand {
   std::string input, editor, out, data, split = "all";
   std::vector<std::string> condition, lambda, budget;
   ModelDescription model;
@@ -57,7 +57,7 @@ struct Work {
   std::string checksum;
 
   /// The record of the edit that goes with every edited network.
-  nlohmann::json record(const Options& options) const {
+  nlohmann::json record(const EditCommand& options) const {
     return {{"editor", options.editor},
             {"editor_sha256", checksum},
             {"condition", condition.strengths()},
@@ -71,8 +71,8 @@ struct Work {
 };
 
 /// The outline of what a population becomes: networks `chosen` and the record of their edit, no weights.
-Population edited_outline(const Population& population, const std::vector<std::size_t>& chosen, const Options& options,
-                          const Work& work) {
+Population edited_outline(const Population& population, const std::vector<std::size_t>& chosen,
+                          const EditCommand& options, const Work& work) {
   Population edited;
   edited.dataset_name = population.dataset_name;
   edited.dataset_source = work.dataset.source;
@@ -91,7 +91,7 @@ Population edited_outline(const Population& population, const std::vector<std::s
 }
 
 /// An edit of a batch, polished when asked for, that says which batch would fit when this one does not.
-std::vector<EditResult> edit_batch(const Options& options, const Work& work, BatchEditor& editor,
+std::vector<EditResult> edit_batch(const EditCommand& options, const Work& work, BatchEditor& editor,
                                    std::span<const SubjectNetwork* const> networks, std::span<const double> lambda) {
   try {
     std::vector<EditResult> edits =
@@ -104,7 +104,7 @@ std::vector<EditResult> edit_batch(const Options& options, const Work& work, Bat
   }
 }
 
-StreamedEdit edit_population(const Options& options, Work& work) {
+StreamedEdit edit_population(const EditCommand& options, Work& work) {
   const PopulationReader reader(options.input);
   const Population& population = reader.outline();
   if (population.dataset_fingerprint != work.dataset.fingerprint)
@@ -129,7 +129,7 @@ StreamedEdit edit_population(const Options& options, Work& work) {
   return outcome;
 }
 
-StreamedEdit edit_model(const Options& options, Work& work) {
+StreamedEdit edit_model(const EditCommand& options, Work& work) {
   const ModelFile model = load_model(options.input, options.model);
   BatchEditor editor(work.editor, work.dataset);
   const SubjectNetwork* const network = &model.network;
@@ -151,7 +151,7 @@ StreamedEdit edit_model(const Options& options, Work& work) {
   return {.edits = {{edited.network.name, edited.nonzero_share, edited.features}}, .seconds = seconds};
 }
 
-nlohmann::ordered_json outcome_json(const Options& options, const Work& work, const StreamedEdit& outcome) {
+nlohmann::ordered_json outcome_json(const EditCommand& options, const Work& work, const StreamedEdit& outcome) {
   auto networks = nlohmann::ordered_json::array();
   for (const EditSummary& edit : outcome.edits)
     networks.push_back({{"name", edit.name}, {"nonzero_share", edit.nonzero_share}, {"features", edit.features}});
@@ -167,7 +167,7 @@ nlohmann::ordered_json outcome_json(const Options& options, const Work& work, co
           {"out", options.out}};
 }
 
-std::string outcome_text(const Options& options, const Work& work, const StreamedEdit& outcome) {
+std::string outcome_text(const EditCommand& options, const Work& work, const StreamedEdit& outcome) {
   const auto& results = outcome.edits;
   const auto count = static_cast<double>(results.size());
   double share = 0.0, features = 0.0;
@@ -191,7 +191,7 @@ std::string outcome_text(const Options& options, const Work& work, const Streame
 }
 
 /// The dataset whose rows an edit looks at: the editor's own; of an editor that transfers the one the networks are on.
-Dataset load_edit_dataset(const Options& options, InputKind kind, const TrainedEditor& editor) {
+Dataset load_edit_dataset(const EditCommand& options, InputKind kind, const TrainedEditor& editor) {
   const EditorDataset& own = editor.datasets.front();
   if (!editor.transfers())
     return load_referenced_dataset(options.data, {options.editor, own.name, own.source, own.fingerprint});
@@ -207,7 +207,7 @@ Dataset load_edit_dataset(const Options& options, InputKind kind, const TrainedE
   return load_referenced_dataset(options.data, {options.input, "", "", ""});
 }
 
-int edit(const Options& options, const Session& session) {
+int edit(const EditCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const InputKind kind = kind_of(options.input);
   check_not_read(options.out, {options.input, options.editor, options.data, options.model.file,
@@ -244,8 +244,8 @@ int edit(const Options& options, const Session& session) {
 
 void add_edit_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("edit", "Edit a population or your own model with an editor");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kEditFooter);
+  auto options = std::make_shared<EditCommand>();
   command.add_option("INPUT", options->input, "Population folder or .safetensors model")->required();
   command.add_option("--editor", options->editor, "Editor file")->required();
   command.add_option("--condition", options->condition, "Requirement=strength, ...: what the edit is for")

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFooter[] =
+constexpr char kEditorFooter[] =
     R"(While it trains, FILE.checkpoint holds what it has learned; it is removed when FILE is written. After an
 interruption the same command with --resume continues, to the same bits as without one. Ctrl-C writes the checkpoint
 and ends with exit code 130; pressed twice, it ends at once.
@@ -31,7 +31,7 @@ Examples:
   amend editor train configs/editor_transfer_pruning.yaml --population bank-networks --population german-networks \
     --out pruning.safetensors)";
 
-struct Options {
+struct EditorCommand {
   std::string config, out;
   std::vector<std::string> populations, data;
   bool resume = false, force = false, json = false, verbose = false;
@@ -40,7 +40,7 @@ struct Options {
 };
 
 /// A checkpoint is hours of work: it is neither overwritten nor picked up unasked.
-void check_checkpoint(const fs::path& checkpoint, const Options& options) {
+void check_checkpoint(const fs::path& checkpoint, const EditorCommand& options) {
   std::error_code error;
   const bool exists = fs::exists(checkpoint, error);
   if (options.resume && !exists) fail_input(checkpoint.string(), "no checkpoint to resume from");
@@ -51,7 +51,7 @@ void check_checkpoint(const fs::path& checkpoint, const Options& options) {
 }
 
 /// The datasets of the populations: those recorded, or those given with --data in the same order.
-std::vector<Dataset> load_datasets(const Options& options, const std::vector<Population>& populations) {
+std::vector<Dataset> load_datasets(const EditorCommand& options, const std::vector<Population>& populations) {
   if (!options.data.empty() && options.data.size() != populations.size())
     fail_input("--data", "expected one description for each of ", populations.size(),
                " populations, in their order, or none, got ", options.data.size());
@@ -65,7 +65,7 @@ std::vector<Dataset> load_datasets(const Options& options, const std::vector<Pop
   return datasets;
 }
 
-int train(const Options& options, const Session& session) {
+int train(const EditorCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const Device device = options.compute.parsed();
   const EditorConfig config = load_editor_config(options.config);
@@ -125,8 +125,8 @@ void add_editor_command(CLI::App& app, Session& session) {
   CLI::App& group = *app.add_subcommand("editor", "Train editors on populations");
   group.require_subcommand(1);
   CLI::App& command = *group.add_subcommand("train", "Train the editor that a configuration describes");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kEditorFooter);
+  auto options = std::make_shared<EditorCommand>();
   command.add_option("CONFIG", options->config, "Configuration (YAML); docs/training.md has its keys")->required();
   command
       .add_option("--population", options->populations,

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kFooter[] =
+constexpr char kInfoFooter[] =
     R"(Of a dataset description it says how the columns become the inputs of a network; --json says it to the last digit.
 
 Examples:
@@ -26,7 +26,7 @@ Examples:
   amend info editor.safetensors --json
   amend info model.safetensors)";
 
-struct Options {
+struct InfoCommand {
   std::string file;
   ModelDescription model;
   bool verbose = false, json = false;
@@ -40,7 +40,7 @@ struct ModelView {
   std::string problem;  // why there is no network
 };
 
-ModelView view_model(const Options& options) {
+ModelView view_model(const InfoCommand& options) {
   ModelView view{.contents = load_safetensors(options.file)};
   try {
     view.model = load_model(options.file, options.model);
@@ -90,7 +90,7 @@ std::string metadata_or(const SafetensorsFile& contents, const char* key, const 
   return found == contents.metadata.end() ? otherwise : found->second;
 }
 
-int info(const Options& options, const Session& session) {
+int info(const InfoCommand& options, const Session& session) {
   if (!options.model.activation.empty()) parse_activation(options.model.activation, "--activation");
   const auto show = [&](const Json& json, const std::string& text) {
     if (options.json)
@@ -130,8 +130,8 @@ int info(const Options& options, const Session& session) {
 
 void add_info_command(CLI::App& app, Session& session) {
   CLI::App& command = *app.add_subcommand("info", "Say what is in a population, an editor, a model or a dataset");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kInfoFooter);
+  auto options = std::make_shared<InfoCommand>();
   command
       .add_option("FILE", options->file,
                   "Population folder, editor file, checkpoint, .safetensors model or dataset description (.yaml)")

@@ -15,17 +15,17 @@
 namespace amend {
 namespace {
 
-constexpr char kFooter[] = R"(Examples:
+constexpr char kPopulationFooter[] = R"(Examples:
   amend population train configs/population_synthetic.yaml --out synthetic-networks
   amend population train configs/population_adult_diverse.yaml --out adult-networks --threads 4)";
 
-struct Options {
+struct PopulationCommand {
   std::string config, out;
   bool force = false, json = false;
   ComputeOptions compute;
 };
 
-int train(const Options& options, const Session& session) {
+int train(const PopulationCommand& options, const Session& session) {
   const ThreadScope threads(options.compute);
   const Device device = options.compute.parsed();
   const PopulationConfig config = load_population_config(options.config);
@@ -58,8 +58,8 @@ void add_population_command(CLI::App& app, Session& session) {
   CLI::App& group = *app.add_subcommand("population", "Train populations of networks that editors learn from");
   group.require_subcommand(1);
   CLI::App& command = *group.add_subcommand("train", "Train the networks that a configuration describes");
-  command.footer(kFooter);
-  auto options = std::make_shared<Options>();
+  command.footer(kPopulationFooter);
+  auto options = std::make_shared<PopulationCommand>();
   command.add_option("CONFIG", options->config, "Configuration (YAML); docs/population.md has its keys")->required();
   command.add_option("--out", options->out, "Folder to write the population to")->required();
   command.add_flag("--force", options->force, "Replace a population that is already there");

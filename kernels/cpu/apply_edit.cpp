@@ -11,11 +11,6 @@ namespace amend::kernels::cpu {
 namespace {
 
 template <class T>
-T* optional(const TensorView& view) {
-  return view ? view.as<T>() : nullptr;
-}
-
-template <class T>
 struct Edit {
   const T *weight, *base, *bias, *mean, *scale, *gate, *residual, *node_gate, *bias_residual;
 
@@ -67,11 +62,11 @@ void backward(const ApplyEditGradient& g) {
   const ApplyEdit& a = g.forward;
   const Edit<T> e(a);
   const T* edited_weight = a.edited_weight.as<T>();
-  const T* grad_weight = optional<T>(g.grad_edited_weight);
-  const T* grad_bias = optional<T>(g.grad_edited_bias);
-  T *grad_base = optional<T>(g.grad_base), *grad_gate = optional<T>(g.grad_gate),
-    *grad_residual = optional<T>(g.grad_residual);
-  T *grad_node_gate = optional<T>(g.grad_node_gate), *grad_bias_residual = optional<T>(g.grad_bias_residual);
+  const T* grad_weight = elements<T>(g.grad_edited_weight);
+  const T* grad_bias = elements<T>(g.grad_edited_bias);
+  T *grad_base = elements<T>(g.grad_base), *grad_gate = elements<T>(g.grad_gate),
+    *grad_residual = elements<T>(g.grad_residual);
+  T *grad_node_gate = elements<T>(g.grad_node_gate), *grad_bias_residual = elements<T>(g.grad_bias_residual);
   parallel_for(a.table.network_count, [&](std::int64_t n) {
     const Network& network = a.table.network[n];
     for (std::int32_t b = network.first_block; b < network.first_block + network.block_count; ++b) {
@@ -177,8 +172,8 @@ void node_gate_forward(const NodeGate& args, Stream) {
   validate(args);
   dispatch_float("node_gate", args.node_gate.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T* feature_gate = optional<T>(args.feature_gate);
-    const T* neuron_gate = optional<T>(args.neuron_gate);
+    const T* feature_gate = elements<T>(args.feature_gate);
+    const T* neuron_gate = elements<T>(args.neuron_gate);
     T* out = args.node_gate.as<T>();
     parallel_for(args.table.network_count, [&](std::int64_t n) {
       for_nodes(args, n, [&](std::int64_t node, std::int64_t feature, std::int64_t hidden) {
@@ -199,8 +194,8 @@ void node_gate_backward(const NodeGateGradient& args, Stream) {
   dispatch_float("node_gate", args.grad_node_gate.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* grad = args.grad_node_gate.as<T>();
-    T* grad_feature = optional<T>(args.grad_feature_gate);
-    T* grad_neuron = optional<T>(args.grad_neuron_gate);
+    T* grad_feature = elements<T>(args.grad_feature_gate);
+    T* grad_neuron = elements<T>(args.grad_neuron_gate);
     parallel_for(args.forward.table.network_count, [&](std::int64_t n) {
       for_nodes(args.forward, n, [&](std::int64_t node, std::int64_t feature, std::int64_t hidden) {
         if (feature >= 0 && grad_feature) grad_feature[feature] += grad[node];

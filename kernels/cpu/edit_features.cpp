@@ -15,11 +15,6 @@ namespace amend::kernels::cpu {
 namespace {
 
 template <class T>
-const T* optional(const TensorView& view) {
-  return view ? view.as<T>() : nullptr;
-}
-
-template <class T>
 T root_mean_square(const T* x, std::int64_t count) {
   const double sum =
       lane_sum<double>(count, [x](std::int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
@@ -80,7 +75,7 @@ template <class T>
 void node_features_of_network(const EditFeatures& a, std::int64_t n) {
   const Network& network = a.table.network[n];
   const T *bias = a.bias.as<T>(), *fisher_bias = a.fisher_bias.as<T>(), *mean = a.mean.as<T>(), *rms = a.rms.as<T>();
-  const T *correlation = a.correlation.as<T>(), *gradient_bias = optional<T>(a.gradient_bias);
+  const T *correlation = a.correlation.as<T>(), *gradient_bias = elements<T>(a.gradient_bias);
   const T* scale = a.scale.as<T>();
   T* feature = a.node_feature.as<T>();
   std::fill_n(a.energy.as<T>() + network.node_offset, network.inputs, T(0));

@@ -10,11 +10,6 @@ namespace {
 
 constexpr std::int64_t kChunk = 1 << 13, kTile = 1 << 10;
 
-template <class T>
-const T* optional(const TensorView& view) {
-  return view ? view.as<T>() : nullptr;
-}
-
 /// The sums of elements begin .. end - 1, at most kTile. kSteps is their number where the compiler is to know it, so
 /// that the loops are of vectors, else -1.
 template <int kSteps, class T>
@@ -62,8 +57,8 @@ template <class T>
 void backward(const EditStepGradient& g) {
   const EditStep& a = g.forward;
   const std::int64_t n = a.out.extent(0), outputs = a.out.extent(1), steps = outputs - 2;
-  const T *grad_logit = optional<T>(g.grad_logit), *grad_residual = optional<T>(g.grad_residual);
-  const T *prior = optional<T>(a.prior), *step = optional<T>(a.step);
+  const T *grad_logit = elements<T>(g.grad_logit), *grad_residual = elements<T>(g.grad_residual);
+  const T *prior = elements<T>(a.prior), *step = elements<T>(a.step);
   const T logit_scale = static_cast<T>(a.logit_scale), residual_scale = static_cast<T>(a.residual_scale);
   T* grad_out = g.grad_out ? g.grad_out.as<T>() : nullptr;
   T* grad_logit_in = g.grad_logit_in ? g.grad_logit_in.as<T>() : nullptr;

@@ -9,7 +9,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr int kRowThreads = 128, kRowWarps = kRowThreads / kWarp;
+constexpr int kRowThreads = 128, kWarpsOfRow = kRowThreads / kWarp;
 
 template <class T>
 struct Edit {
@@ -37,7 +37,7 @@ struct Edit {
 /// Blocks in x, shares of their rows in y: which warp does a row has no influence on the row.
 dim3 row_grid(const BlockTable& table) {
   dim3 grid = grid_of(table.block_count);
-  const std::int64_t shares = ceil_div(table.max_nodes, 8 * kRowWarps);
+  const std::int64_t shares = ceil_div(table.max_nodes, 8 * kWarpsOfRow);
   grid.y = static_cast<unsigned>(shares < 1 ? 1 : shares > 64 ? 64 : shares);
   return grid;
 }
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kRowThreads) forward_kernel(Edit<T> e, T* edit
   const Block block = e.block[blockIdx.x];
   const T scale = e.scale[blockIdx.x];
   const int lane = static_cast<int>(threadIdx.x % kWarp);
-  for (std::int64_t i = blockIdx.y * kRowWarps + threadIdx.x / kWarp; i < block.rows; i += gridDim.y * kRowWarps) {
+  for (std::int64_t i = blockIdx.y * kWarpsOfRow + threadIdx.x / kWarp; i < block.rows; i += gridDim.y * kWarpsOfRow) {
     const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
     const T target_gate = e.node_gate[target];
     T fold = T(0);
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kRowThreads) row_gradient_kernel(Edit<T> e, Ed
   const Block block = e.block[blockIdx.x];
   const T scale = e.scale[blockIdx.x];
   const int lane = static_cast<int>(threadIdx.x % kWarp);
-  for (std::int64_t i = blockIdx.y * kRowWarps + threadIdx.x / kWarp; i < block.rows; i += gridDim.y * kRowWarps) {
+  for (std::int64_t i = blockIdx.y * kWarpsOfRow + threadIdx.x / kWarp; i < block.rows; i += gridDim.y * kWarpsOfRow) {
     const std::int64_t target = block.target_offset + i, row = block.edge_offset + i * block.cols;
     const T target_gate = e.node_gate[target], gb = g.grad_bias ? g.grad_bias[target] : T(0);
     T fold = T(0), grad_target = T(0);

@@ -11,7 +11,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr const char* kName = "cross_entropy";
+constexpr const char* kCrossEntropy = "cross_entropy";
 
 template <class T>
 struct LabelledRows {
@@ -75,26 +75,26 @@ void backward(const CrossEntropyGradient& g, Stream stream) {
 }
 
 void validate(const CrossEntropy& a) {
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
+  check(a.logits.shape.rank() == 3, kCrossEntropy, "expected `logits` of rank 3, got shape ", a.logits.shape);
   const std::int64_t networks = a.logits.extent(0), rows = a.logits.extent(1), classes = a.logits.extent(2);
-  check(rows > 0, kName, "a mean over no rows is undefined");
-  expect(kName, "label", a.label, {networks, rows}, DType::int32);
-  if (a.class_weight) expect(kName, "class_weight", a.class_weight, {networks, classes}, a.logits.dtype);
-  expect(kName, "loss", a.loss, {networks}, a.logits.dtype);
+  check(rows > 0, kCrossEntropy, "a mean over no rows is undefined");
+  expect(kCrossEntropy, "label", a.label, {networks, rows}, DType::int32);
+  if (a.class_weight) expect(kCrossEntropy, "class_weight", a.class_weight, {networks, classes}, a.logits.dtype);
+  expect(kCrossEntropy, "loss", a.loss, {networks}, a.logits.dtype);
 }
 
 }  // namespace
 
 void cross_entropy_forward(const CrossEntropy& args, Stream stream) {
   validate(args);
-  dispatch_float(kName, args.logits.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
+  dispatch_float(kCrossEntropy, args.logits.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
 }
 
 void cross_entropy_backward(const CrossEntropyGradient& args, Stream stream) {
   validate(args.forward);
-  expect(kName, "grad_loss", args.grad_loss, args.forward.loss.shape, args.forward.logits.dtype);
-  expect(kName, "grad_logits", args.grad_logits, args.forward.logits.shape, args.forward.logits.dtype);
-  dispatch_float(kName, args.forward.logits.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
+  expect(kCrossEntropy, "grad_loss", args.grad_loss, args.forward.loss.shape, args.forward.logits.dtype);
+  expect(kCrossEntropy, "grad_logits", args.grad_logits, args.forward.logits.shape, args.forward.logits.dtype);
+  dispatch_float(kCrossEntropy, args.forward.logits.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -10,7 +10,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr const char* kName = "divergence";
+constexpr const char* kDivergence = "divergence";
 
 template <class T>
 void forward(const Divergence& a, Stream stream) {
@@ -60,27 +60,27 @@ void backward(const DivergenceGradient& g, Stream stream) {
 }
 
 void validate(const Divergence& a) {
-  check(a.logits_p.shape.rank() == 3, kName, "expected `logits_p` of rank 3, got shape ", a.logits_p.shape);
+  check(a.logits_p.shape.rank() == 3, kDivergence, "expected `logits_p` of rank 3, got shape ", a.logits_p.shape);
   const DType dtype = a.logits_p.dtype;
-  expect(kName, "logits_q", a.logits_q, a.logits_p.shape, dtype);
-  expect(kName, "divergence", a.divergence, {a.logits_p.extent(0)}, dtype);
-  check(a.row_count >= 1 && a.row_count <= a.logits_p.extent(1), kName, "row_count ", a.row_count, " is not in 1 .. ",
-        a.logits_p.extent(1));
+  expect(kDivergence, "logits_q", a.logits_q, a.logits_p.shape, dtype);
+  expect(kDivergence, "divergence", a.divergence, {a.logits_p.extent(0)}, dtype);
+  check(a.row_count >= 1 && a.row_count <= a.logits_p.extent(1), kDivergence, "row_count ", a.row_count,
+        " is not in 1 .. ", a.logits_p.extent(1));
 }
 
 }  // namespace
 
 void divergence_forward(const Divergence& args, Stream stream) {
   validate(args);
-  dispatch_float(kName, args.logits_p.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
+  dispatch_float(kDivergence, args.logits_p.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
 }
 
 void divergence_backward(const DivergenceGradient& args, Stream stream) {
   validate(args.forward);
   const DType dtype = args.forward.logits_p.dtype;
-  expect(kName, "grad_divergence", args.grad_divergence, args.forward.divergence.shape, dtype);
-  expect(kName, "grad_logits_q", args.grad_logits_q, args.forward.logits_q.shape, dtype);
-  dispatch_float(kName, dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
+  expect(kDivergence, "grad_divergence", args.grad_divergence, args.forward.divergence.shape, dtype);
+  expect(kDivergence, "grad_logits_q", args.grad_logits_q, args.forward.logits_q.shape, dtype);
+  dispatch_float(kDivergence, dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

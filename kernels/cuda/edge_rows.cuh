@@ -5,26 +5,10 @@
 // keeps sums in registers. Gradients of weights are sums over the edges of a tile: a warp does eight 4 x 4 pieces of
 // the result at a time, four groups of lanes taking every fourth edge each.
 
+#include "kernels/cuda/quad.cuh"
 #include "kernels/cuda/reduction.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
-
-/// Four neighbours, read and written at once.
-template <class T>
-struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
-  T value[4];
-};
-template <class T>
-__device__ __forceinline__ Quad<T> load_quad(const T* from) {
-  return *reinterpret_cast<const Quad<T>*>(from);
-}
-template <class T>
-__device__ __forceinline__ void store_quad(T* to, const T* value) {
-  Quad<T> quad;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) quad.value[i] = value[i];
-  *reinterpret_cast<Quad<T>*>(to) = quad;
-}
 
 /// Whole quads for `count` elements.
 __host__ __device__ constexpr std::int32_t quads_of(std::int64_t count) {

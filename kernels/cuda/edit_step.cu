@@ -2,7 +2,7 @@
 // Bytes an element: 4 (7 + 2 steps) forward. Operations: 5 + 2 steps.
 #include "kernels/edit_step.hpp"
 
-#include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/device_sum.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
@@ -24,19 +24,12 @@ void forward(const EditStep& a, Stream stream) {
   });
 }
 
-constexpr std::int64_t kChunk = 16 * kThreads;
-
-/// partial[block] = sum of grad_logit * prior over a chunk.
+/// A term of the gain's gradient.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    gain_partial(std::int64_t n, const T* grad_logit, const T* prior, double* partial) {
-  const std::int64_t begin = blockIdx.x * kChunk, end = begin + kChunk < n ? begin + kChunk : n;
-  double sum = 0;
-  for (std::int64_t i = begin + threadIdx.x; i < end; i += kThreads)
-    sum += static_cast<double>(grad_logit[i] * prior[i]);
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
+struct GainTerm {
+  const T *grad_logit, *prior;
+  __host__ __device__ double operator()(std::int64_t i) const { return static_cast<double>(grad_logit[i] * prior[i]); }
+};
 
 template <class T>
 void backward(const EditStepGradient& g, Stream stream) {
@@ -59,10 +52,7 @@ void backward(const EditStepGradient& g, Stream stream) {
     if (grad_residual_in) grad_residual_in[i] += gr;
   });
   if (!prior || !g.grad_prior_gain || !grad_logit || n == 0) return;
-  const std::int64_t chunks = ceil_div(n, kChunk);
-  double* partial = workspace<double>(stream, chunks);
-  launch(gain_partial<T>, grid_of(chunks), dim3(kThreads), 0, stream, n, grad_logit, prior, partial);
-  add_in_order(partial, chunks, 1, g.grad_prior_gain.as<T>(), stream);
+  device_sum(n, GainTerm<T>{grad_logit, prior}, true, g.grad_prior_gain.as<T>(), stream);
 }
 
 void validate(const EditStep& a) {

@@ -102,14 +102,14 @@ __device__ void restore_changes(const AblationPass<T>& a, const SubjectNetwork& 
 #pragma unroll
         for (int i = 0; i < 4; ++i)
 #pragma unroll
-          for (int e = 0; e < 4; ++e) sum[i].v[e] += share[i].v[l] * d[l].v[e];
+          for (int e = 0; e < 4; ++e) sum[i].value[e] += share[i].value[l] * d[l].value[e];
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if (!closed[j + i]) continue;
       Quad<T> own = load_quad(deviation + (j + i) * kRowStride + r);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) own.v[e] -= sum[i].v[e];
+      for (int e = 0; e < 4; ++e) own.value[e] -= sum[i].value[e];
       store_quad(change + (j + i) * kRowStride + r, own);
     }
   }
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads, 2) ablation_kernel(AblationPass<T> a
                       Quad<T> y = sum[i];
 #pragma unroll
                       for (int j = 0; j < 4; ++j)
-                        if (c + j < bottom.rows) y.v[j] += a.bias[net.block[0].target_offset + c + j];
+                        if (c + j < bottom.rows) y.value[j] += a.bias[net.block[0].target_offset + c + j];
                       store_quad(pre + (r + i * (kAblationRows / 4)) * bottom_stride + c, y);
                     }
                   });
@@ -180,8 +180,8 @@ __global__ void __launch_bounds__(kThreads, 2) ablation_kernel(AblationPass<T> a
         for (int i = 0; i < 4; ++i) {
 #pragma unroll
           for (int j = 0; j < 4; ++j) {
-            if (net.layers > 1) y[i].v[j] = activate(activation, y[i].v[j], slope);
-            if (c + j >= bottom.rows) y[i].v[j] = T(0);
+            if (net.layers > 1) y[i].value[j] = activate(activation, y[i].value[j], slope);
+            if (c + j >= bottom.rows) y[i].value[j] = T(0);
           }
           store_quad(memory + bottom.target + (4 * group + i) * bottom_stride + c, y[i]);
         }
@@ -201,8 +201,8 @@ __global__ void __launch_bounds__(kThreads, 2) ablation_kernel(AblationPass<T> a
 #pragma unroll
                           for (int j = 0; j < 4; ++j) {
                             if (c + j >= at.rows) continue;
-                            y.v[j] = sum[i].v[j] + bias[c + j];
-                            if (!last) y.v[j] = activate(activation, y.v[j], slope);
+                            y.value[j] = sum[i].value[j] + bias[c + j];
+                            if (!last) y.value[j] = activate(activation, y.value[j], slope);
                           }
                           store_quad(memory + at.target + (r + i * (rows / 4)) * stride_of(at.rows) + c, y);
                         }

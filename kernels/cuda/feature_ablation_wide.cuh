@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kThreads) ablation_wide_kernel(AblationPass<T>
 #pragma unroll
               for (int k = 0; k < 4; ++k) {
                 if (c + j + k >= out) continue;
-                const T value = sum.v[k] + start(i, c + j + k);
+                const T value = sum.value[k] + start(i, c + j + k);
                 y[std::int64_t{i} * out + c + j + k] = activates ? activate(activation, value, slope) : value;
               }
             });

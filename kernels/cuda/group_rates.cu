@@ -11,7 +11,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr const char* kName = "group_rates";
+constexpr const char* kGroupRates = "group_rates";
 
 /// A block is a network and a cell. Rows of other cells cost the read of their id.
 template <class T>
@@ -72,26 +72,27 @@ void backward(const GroupRatesGradient& g, Stream stream) {
 }
 
 void validate(const GroupRates& a) {
-  check(a.logits.shape.rank() == 3, kName, "expected `logits` of rank 3, got shape ", a.logits.shape);
-  check(a.logits.extent(2) == 2, kName, "rates are defined for two classes, the networks have ", a.logits.extent(2));
-  check(a.temperature > 0.0, kName, "expected a positive temperature, got ", a.temperature);
-  check(a.cells > 0 && a.cells <= 65535, kName, "expected 1 .. 65535 cells, got ", a.cells);
-  expect(kName, "cell", a.cell, {a.logits.extent(1)}, DType::int32);
-  expect(kName, "rates", a.rates, {a.logits.extent(0), a.cells}, a.logits.dtype);
+  check(a.logits.shape.rank() == 3, kGroupRates, "expected `logits` of rank 3, got shape ", a.logits.shape);
+  check(a.logits.extent(2) == 2, kGroupRates, "rates are defined for two classes, the networks have ",
+        a.logits.extent(2));
+  check(a.temperature > 0.0, kGroupRates, "expected a positive temperature, got ", a.temperature);
+  check(a.cells > 0 && a.cells <= 65535, kGroupRates, "expected 1 .. 65535 cells, got ", a.cells);
+  expect(kGroupRates, "cell", a.cell, {a.logits.extent(1)}, DType::int32);
+  expect(kGroupRates, "rates", a.rates, {a.logits.extent(0), a.cells}, a.logits.dtype);
 }
 
 }  // namespace
 
 void group_rates_forward(const GroupRates& args, Stream stream) {
   validate(args);
-  dispatch_float(kName, args.logits.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
+  dispatch_float(kGroupRates, args.logits.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
 }
 
 void group_rates_backward(const GroupRatesGradient& args, Stream stream) {
   validate(args.forward);
-  expect(kName, "grad_rates", args.grad_rates, args.forward.rates.shape, args.forward.logits.dtype);
-  expect(kName, "grad_logits", args.grad_logits, args.forward.logits.shape, args.forward.logits.dtype);
-  dispatch_float(kName, args.forward.logits.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
+  expect(kGroupRates, "grad_rates", args.grad_rates, args.forward.rates.shape, args.forward.logits.dtype);
+  expect(kGroupRates, "grad_logits", args.grad_logits, args.forward.logits.shape, args.forward.logits.dtype);
+  dispatch_float(kGroupRates, args.forward.logits.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

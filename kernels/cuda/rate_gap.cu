@@ -11,7 +11,7 @@ namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr const char* kName = "rate_gap";
+constexpr const char* kRateGap = "rate_gap";
 
 template <class T>
 T pair_share(const RateGap& a) {
@@ -57,25 +57,25 @@ void backward(const RateGapGradient& g, Stream stream) {
 }
 
 void validate(const RateGap& a) {
-  check(a.conditions > 0, kName, "expected at least one condition, got ", a.conditions);
-  check(a.groups >= 2, kName, "expected at least two groups, got ", a.groups);
-  check(a.epsilon > 0.0, kName, "expected a positive epsilon, got ", a.epsilon);
-  expect(kName, "rates", a.rates, {a.rates.extent(0), std::int64_t{a.conditions} * a.groups}, a.rates.dtype);
-  expect(kName, "gap", a.gap, {a.rates.extent(0)}, a.rates.dtype);
+  check(a.conditions > 0, kRateGap, "expected at least one condition, got ", a.conditions);
+  check(a.groups >= 2, kRateGap, "expected at least two groups, got ", a.groups);
+  check(a.epsilon > 0.0, kRateGap, "expected a positive epsilon, got ", a.epsilon);
+  expect(kRateGap, "rates", a.rates, {a.rates.extent(0), std::int64_t{a.conditions} * a.groups}, a.rates.dtype);
+  expect(kRateGap, "gap", a.gap, {a.rates.extent(0)}, a.rates.dtype);
 }
 
 }  // namespace
 
 void rate_gap_forward(const RateGap& args, Stream stream) {
   validate(args);
-  dispatch_float(kName, args.rates.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
+  dispatch_float(kRateGap, args.rates.dtype, [&](auto zero) { forward<decltype(zero)>(args, stream); });
 }
 
 void rate_gap_backward(const RateGapGradient& args, Stream stream) {
   validate(args.forward);
-  expect(kName, "grad_gap", args.grad_gap, args.forward.gap.shape, args.forward.rates.dtype);
-  expect(kName, "grad_rates", args.grad_rates, args.forward.rates.shape, args.forward.rates.dtype);
-  dispatch_float(kName, args.forward.rates.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
+  expect(kRateGap, "grad_gap", args.grad_gap, args.forward.gap.shape, args.forward.rates.dtype);
+  expect(kRateGap, "grad_rates", args.grad_rates, args.forward.rates.shape, args.forward.rates.dtype);
+  dispatch_float(kRateGap, args.forward.rates.dtype, [&](auto zero) { backward<decltype(zero)>(args, stream); });
 }
 
 }  // namespace amend::kernels::AMEND_CUDA_TWIN

@@ -2,37 +2,24 @@
 // Bytes: every input and output once. Operations: one multiply-add per element.
 #include "kernels/reduce.hpp"
 
-#include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/device_sum.cuh"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
 
 namespace {
 
-constexpr std::int64_t kChunk = 16 * kThreads;
-
+/// A term of the sum: the loss of a step is worth more than float's seven digits.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    weighted_partial(std::int64_t n, const T* x, const T* weight, double* partial) {
-  const std::int64_t begin = blockIdx.x * kChunk, end = begin + kChunk < n ? begin + kChunk : n;
-  double sum = 0;  // the loss of a step: its sum is worth more than float's seven digits
-  for (std::int64_t i = begin + threadIdx.x; i < end; i += kThreads)
-    sum += static_cast<double>(weight[i]) * static_cast<double>(x[i]);
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
+struct WeightedTerm {
+  const T *x, *weight;
+  __host__ __device__ double operator()(std::int64_t i) const {
+    return static_cast<double>(weight[i]) * static_cast<double>(x[i]);
+  }
+};
 
 template <class T>
 void weighted_sum(const WeightedSum& a, Stream stream) {
-  const std::int64_t chunks = ceil_div(a.x.count(), kChunk);
-  double* partial = workspace<double>(stream, chunks);
-  launch(weighted_partial<T>, grid_of(chunks), dim3(kThreads), 0, stream, a.x.count(), a.x.as<T>(), a.weight.as<T>(),
-         partial);
-  T* y = a.y.as<T>();
-  for_elements(1, stream, [=] __device__(std::int64_t) {
-    double sum = 0;
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) sum += partial[chunk];
-    *y = static_cast<T>(sum);
-  });
+  device_sum(a.x.count(), WeightedTerm<T>{a.x.as<T>(), a.weight.as<T>()}, false, a.y.as<T>(), stream);
 }
 
 template <class T>

@@ -78,16 +78,16 @@ __global__ void __launch_bounds__(kMaxThreads) forward_kernel(SubjectPass<T> a, 
                       Quad<T> shift{};
 #pragma unroll
                       for (int j = 0; j < 4; ++j)
-                        if (c + j < at.rows) shift.v[j] = bias[c + j];
+                        if (c + j < at.rows) shift.value[j] = bias[c + j];
 #pragma unroll
                       for (int i = 0; i < 4; ++i) {
                         const int row = r + i * (kRows / 4);
                         Quad<T> y, d{};
 #pragma unroll
                         for (int j = 0; j < 4; ++j) {
-                          y.v[j] = sum[i].v[j] + shift.v[j];
-                          if (!last) y.v[j] = activate(activation, y.v[j], d.v[j]);
-                          if (c + j >= at.rows) y.v[j] = T(0);
+                          y.value[j] = sum[i].value[j] + shift.value[j];
+                          if (!last) y.value[j] = activate(activation, y.value[j], d.value[j]);
+                          if (c + j >= at.rows) y.value[j] = T(0);
                         }
                         if (!last) store_quad(memory + at.target + row * stride_of(at.rows) + c, y);
                         if (row >= count) continue;

@@ -82,7 +82,7 @@ __device__ void carry_back(const SubjectSums<T>& a, const SubjectNetwork& net, c
                       if (row < count) {
                         d = read_quad(slope + row * at.cols, c, at.cols, aligned);
 #pragma unroll
-                        for (int j = 0; j < 4; ++j) d.v[j] = c + j < at.cols ? d.v[j] * sum[i].v[j] : T(0);
+                        for (int j = 0; j < 4; ++j) d.value[j] = c + j < at.cols ? d.value[j] * sum[i].value[j] : T(0);
                       }
                       store_quad(memory + below + row * stride_of(at.cols) + c, d);
                     }
@@ -111,7 +111,7 @@ __device__ void add_products(const SubjectNetwork& net, const LayerPlace* place,
     for (int e = 0; e < 4; ++e) {
       Quad<T> q = load_quad(total + e * stride_of(at.cols));
 #pragma unroll
-      for (int j = 0; j < 4; ++j) q.v[j] += sum[e].v[j];
+      for (int j = 0; j < 4; ++j) q.value[j] += sum[e].value[j];
       store_quad(total + e * stride_of(at.cols), q);
     }
   }
@@ -210,8 +210,8 @@ __global__ void __launch_bounds__(kThreads) sums_kernel(SubjectSums<T> a, T* par
         Quad<T> v = load_quad(p);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-          const T centred = c + j < at.cols ? v.v[j] - mean[c + j] : T(0);
-          v.v[j] = centred * centred;
+          const T centred = c + j < at.cols ? v.value[j] - mean[c + j] : T(0);
+          v.value[j] = centred * centred;
         }
         store_quad(p, v);
       }

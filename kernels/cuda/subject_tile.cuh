@@ -8,6 +8,7 @@
 // multiply-adds. A result does not depend on the number of threads, nor on where in the matrix it lies.
 
 #include "kernels/cuda/device_limits.cuh"
+#include "kernels/cuda/quad.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/subject_math.hpp"
 
@@ -20,20 +21,6 @@ template <class T>
 int on_chip_elements(const DeviceLimits& limits) {
   const int bytes = limits.shared_bytes < kMostSharedBytes ? limits.shared_bytes : kMostSharedBytes;
   return bytes / static_cast<int>(sizeof(T));
-}
-
-template <class T>
-struct alignas(16) Quad {
-  T v[4];
-};
-
-template <class T>
-__device__ inline Quad<T> load_quad(const T* p) {
-  return *reinterpret_cast<const Quad<T>*>(p);
-}
-template <class T>
-__device__ inline void store_quad(T* p, const Quad<T>& q) {
-  *reinterpret_cast<Quad<T>*>(p) = q;
 }
 
 __host__ __device__ constexpr int quads(int count) { return (count + 3) / 4; }
@@ -54,7 +41,7 @@ __device__ inline void write_quad(T* row, int column, int width, bool aligned, c
   if (aligned) return store_quad(row + column, q);
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    if (column + j < width) row[column + j] = q.v[j];
+    if (column + j < width) row[column + j] = q.value[j];
 }
 
 /// The columns below `width` of a quad of row `row` in memory, 0 beyond.
@@ -64,7 +51,7 @@ __device__ inline Quad<T> read_quad(const T* row, int column, int width, bool al
   Quad<T> q{};
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    if (column + j < width) q.v[j] = row[column + j];
+    if (column + j < width) q.value[j] = row[column + j];
   return q;
 }
 
@@ -79,7 +66,7 @@ __device__ void load_rows(T* tile, int rows, int width, int count, bool aligned,
       const T* row = row_of(r);
       if (row == nullptr) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) q.v[j] = not_a_number<T>();
+        for (int j = 0; j < 4; ++j) q.value[j] = not_a_number<T>();
       } else {
         q = read_quad(row, column, width, aligned);
       }
@@ -104,7 +91,7 @@ __device__ void load_transposed(T* tile, int in, int out, const T* matrix) {
   }
 }
 
-/// Calls `store(r, c, sum)` with sum[i].v[j] = sum_k a(r + i * rows / 4, k) b(k, c + j): a (rows, depth), b (depth,
+/// Calls `store(r, c, sum)` with sum[i].value[j] = sum_k a(r + i * rows / 4, k) b(k, c + j): a (rows, depth), b (depth,
 /// columns), rows a multiple of 4.
 template <class T, class Store>
 __device__ void multiply_tile(const T* a, int a_stride, const T* b, int b_stride, int rows, int depth, int columns,
@@ -124,13 +111,13 @@ __device__ void multiply_tile(const T* a, int a_stride, const T* b, int b_stride
 #pragma unroll
         for (int i = 0; i < 4; ++i)
 #pragma unroll
-          for (int j = 0; j < 4; ++j) sum[i].v[j] += x[i].v[l] * y[l].v[j];
+          for (int j = 0; j < 4; ++j) sum[i].value[j] += x[i].value[l] * y[l].value[j];
     }
     store(r, c, sum);
   }
 }
 
-/// sum[i].v[j] += sum_r a(r, i) b(r, j), from the quads of columns that a and b point at.
+/// sum[i].value[j] += sum_r a(r, i) b(r, j), from the quads of columns that a and b point at.
 template <int kUnrolled = 4, class T>
 __device__ inline void multiply_columns(const T* a, int a_stride, const T* b, int b_stride, int rows,
                                         Quad<T> (&sum)[4]) {
@@ -140,7 +127,7 @@ __device__ inline void multiply_columns(const T* a, int a_stride, const T* b, in
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) sum[i].v[j] += x.v[i] * y.v[j];
+      for (int j = 0; j < 4; ++j) sum[i].value[j] += x.value[i] * y.value[j];
   }
 }
 

@@ -29,8 +29,8 @@ __device__ inline void load_panel(T (*panel)[kWideTile + 4], int extent, std::in
   }
 }
 
-/// Calls `store(i, j, sum)` with sum.v[k] = sum_l a(i, l) b(j + k, l) for i < rows, j < columns a multiple of 4; rows
-/// and columns at most kWideTile. All threads of the block call it; the panels are free when it returns.
+/// Calls `store(i, j, sum)` with sum.value[k] = sum_l a(i, l) b(j + k, l) for i < rows, j < columns a multiple of 4;
+/// rows and columns at most kWideTile. All threads of the block call it; the panels are free when it returns.
 template <class T, Along kAlongA, Along kAlongB, class A, class B, class Store>
 __device__ void wide_product(int rows, int columns, std::int64_t depth, const A& a, const B& b, const Store& store) {
   WidePanels<T>& panels = shared_memory<WidePanels<T>>();
@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kThreads) forward_wide_kernel(SubjectPass<T> a
             Quad<T> d{};
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
-              if (c + j + k < out) y.v[k] += bias[c + j + k];
-              if (!last) y.v[k] = activate(activation, y.v[k], d.v[k]);
+              if (c + j + k < out) y.value[k] += bias[c + j + k];
+              if (!last) y.value[k] = activate(activation, y.value[k], d.value[k]);
             }
             write_quad(target + std::int64_t{i} * out, c + j, out, aligned, y);
             if (slopes) write_quad(slopes + std::int64_t{i} * out, c + j, out, aligned, d);

@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(kThreads) deltas_wide_kernel(SubjectSums<T> a,
                   for (int k = 0; k < 4; ++k) {
                     if (c + j + k >= in) continue;
                     const std::int64_t e = std::int64_t{i} * in + c + j + k;
-                    below[e] = sum.v[k] * slope[e];
+                    below[e] = sum.value[k] * slope[e];
                     if (emits) emit(signal + e, below[e]);
                   }
                 });
@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(kThreads) products_wide_kernel(SubjectSums<T> 
                   const std::int64_t e = net.block[l].edge_offset + std::int64_t{o + i} * in + c + j;
 #pragma unroll
                   for (int k = 0; k < 4; ++k)
-                    if (c + j + k < in) target.put_edge(e + k, sum.v[k]);
+                    if (c + j + k < in) target.put_edge(e + k, sum.value[k]);
                 });
           const int i = o + static_cast<int>(threadIdx.x);
           if (target.node == nullptr || c > 0 || threadIdx.x >= kWideTile || i >= out) continue;

@@ -20,16 +20,15 @@ struct Config::Source {
   std::string text;
 };
 
+std::string number_text(double value) {
+  char buffer[32];
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
 namespace {
 
 constexpr std::uintmax_t kLargestFile = 16u << 20;
 constexpr int kDeepestNesting = 64;
-
-std::string number_text(double value) {
-  char buffer[32];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-  return {buffer, end};
-}
 
 std::string in_ticks(std::string_view text) {
   constexpr std::size_t kLongest = 60;

@@ -40,6 +40,9 @@ struct Range {
   T high{};
 };
 
+/// The shortest decimal text that reads as `value` again.
+std::string number_text(double value);
+
 /// The candidate with the smallest edit distance to `text`; empty when there are no candidates.
 std::string nearest_name(std::string_view text, const std::vector<std::string>& candidates);
 

@@ -1,7 +1,6 @@
 #include "metanet/data/dataset_description.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <set>
 
@@ -75,11 +74,6 @@ ColumnDescription parse_column(const Config& config) {
   column.unknown_level = unknown == "error" ? UnknownLevel::error : UnknownLevel::zero;
   column.strip_suffix = config.get("strip_suffix", "");
   return column;
-}
-
-std::string number_text(double value) {
-  char buffer[32];
-  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
 /// `above: x`, `at_least: x` or `between: [x, y]`; nothing when none of them is there.

@@ -19,11 +19,11 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr char kFormat[] = "amend-population";
-constexpr int kVersion = 1;
+constexpr char kPopulationFormat[] = "amend-population";
+constexpr int kPopulationVersion = 1;
 constexpr char kManifestName[] = "manifest.json";
 constexpr char kTensorsName[] = "networks.safetensors";
-constexpr int kWidest = 1 << 24;
+constexpr int kWidestLayer = 1 << 24;
 
 constexpr std::array<PopulationSplit, 3> kSplits{PopulationSplit::train, PopulationSplit::validation,
                                                  PopulationSplit::test};
@@ -46,8 +46,8 @@ std::vector<int> parse_widths(const Json& list, const std::string& where) {
     fail_input(where, "expected a list of at least two widths (inputs, ..., outputs), got ", in_quotes(list.dump()));
   std::vector<int> widths;
   for (const Json& width : list) {
-    if (!width.is_number_unsigned() || width.get<std::uint64_t>() < 1 || width.get<std::uint64_t>() > kWidest)
-      fail_input(where, "expected whole numbers from 1 to ", kWidest, ", got ", in_quotes(width.dump()));
+    if (!width.is_number_unsigned() || width.get<std::uint64_t>() < 1 || width.get<std::uint64_t>() > kWidestLayer)
+      fail_input(where, "expected whole numbers from 1 to ", kWidestLayer, ", got ", in_quotes(width.dump()));
     widths.push_back(width.get<int>());
   }
   return widths;
@@ -61,11 +61,11 @@ void allow_only(const Json& object, const std::vector<std::string>& keys, const 
 }
 
 void check_format(const Json& manifest, const std::string& where) {
-  if (const std::string& format = json_text(manifest, "format", where); format != kFormat)
-    fail_input(where + ": format", "expected '", kFormat, "', got ", in_quotes(format));
+  if (const std::string& format = json_text(manifest, "format", where); format != kPopulationFormat)
+    fail_input(where + ": format", "expected '", kPopulationFormat, "', got ", in_quotes(format));
   const Json& version = json_member(manifest, "version", where);
-  if (version != Json(kVersion))
-    fail_input(where + ": version", "expected ", kVersion, ", got ", in_quotes(version.dump()),
+  if (version != Json(kPopulationVersion))
+    fail_input(where + ": version", "expected ", kPopulationVersion, ", got ", in_quotes(version.dump()),
                "; written by another version of amend");
 }
 
@@ -172,7 +172,7 @@ void check_overwritable(const fs::path& folder) {
   }
   if (empty) return;
   const fs::path manifest = folder / kManifestName;
-  if (json_text(load_json(manifest), "format", manifest.string()) != kFormat)
+  if (json_text(load_json(manifest), "format", manifest.string()) != kPopulationFormat)
     fail_input(where, "exists and is not a population; it is not overwritten");
 }
 
@@ -208,8 +208,8 @@ Json manifest_of(const Population& population) {
     entry["activation"] = to_string(network.activation);
     networks.push_back(std::move(entry));
   }
-  return {{"format", kFormat},
-          {"version", kVersion},
+  return {{"format", kPopulationFormat},
+          {"version", kPopulationVersion},
           {"dataset",
            {{"name", population.dataset_name},
             {"description", population.dataset_source.string()},
@@ -299,7 +299,7 @@ PopulationWriter::PopulationWriter(const Population& outline, const fs::path& fo
   write_into(folder_, [&] {
     write_file_atomically(output_.temporary() / kManifestName, manifest + '\n');
     tensors_.emplace(output_.temporary() / kTensorsName, tensors_of(outline),
-                     std::map<std::string, std::string>{{"format", "pt"}, {"amend.format", kFormat}});
+                     std::map<std::string, std::string>{{"format", "pt"}, {"amend.format", kPopulationFormat}});
   });
 }
 

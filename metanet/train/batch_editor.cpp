@@ -13,7 +13,7 @@ namespace amend {
 namespace {
 
 /// The same rows for every edit by whoever holds the data: an edit is reproducible.
-const RandomStream kProbeRows(0x616d656e64, 1);
+const RandomStream kProbeRowStream(0x616d656e64, 1);
 
 /// The share of the hidden neurons with a weight that is not zero on either side; 1 when there are none.
 double connected_share(const SubjectNetwork& network) {
@@ -49,7 +49,7 @@ BatchEditor::BatchEditor(TrainedEditor& trained, const Dataset& dataset)
       stream_(trained.editor->device()),
       sampler_(dataset, dataset.editor_train, trained.groups_on(dataset), stream_),
       data_(trained.editor->device()) {
-  rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRows,
+  rows_ = sampler_.draw(data_, trained.config.edit_probe_rows, trained.config.edit_probe_cell_rows, kProbeRowStream,
                         trained.editor->dtype(), stream_);
   shared_ = make_editor_data(dataset, trained.groups_on(dataset), data_, trained.editor->dtype(), stream_);
   if (trained.editor->gates().features) add_deviations(rows_, shared_.unique, data_, stream_);

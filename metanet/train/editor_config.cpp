@@ -44,7 +44,7 @@ kernels::GateKind gate_kind(const Config& config, const char* key) {
              : kernels::GateKind::straight_through;
 }
 
-EditorConfig read(const Config& root) {
+EditorConfig read_editor(const Config& root) {
   EditorConfig c;
   c.file = root.file();
   c.text = root.text();
@@ -138,10 +138,10 @@ EditorConfig read(const Config& root) {
 
 }  // namespace
 
-EditorConfig load_editor_config(const std::filesystem::path& file) { return read(Config::load(file)); }
+EditorConfig load_editor_config(const std::filesystem::path& file) { return read_editor(Config::load(file)); }
 
 EditorConfig parse_editor_config(const std::string& text, const std::string& name) {
-  return read(Config::parse(text, name));
+  return read_editor(Config::parse(text, name));
 }
 
 }  // namespace amend

@@ -27,10 +27,10 @@ namespace {
 
 /// Networks that a thread trains at a time: their states fit its cache. A device takes as many as memory is likely to
 /// hold.
-constexpr std::size_t kThreadNetworks = 8, kDeviceNetworks = 4096;
+constexpr std::size_t kTunedByThread = 8, kTunedByDevice = 4096;
 
 /// Sequences of random numbers of a fine-tuning.
-enum class Draw : std::uint32_t { target_rows = 64, group_rows = 65 };
+enum class TuningDraw : std::uint32_t { target_rows = 64, group_rows = 65 };
 
 double learning_rate_at(const FineTuning& tuning, std::int64_t step) {
   const double progress = static_cast<double>(step) / static_cast<double>(tuning.steps);
@@ -121,13 +121,13 @@ class FineTuningBatch {
   };
 
   Plan plan(std::int64_t done) {
-    const auto random = [&](Draw draw) {
+    const auto random = [&](TuningDraw draw) {
       return RandomStream(tuning_->seed, static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(done));
     };
     Plan plan;
-    plan.rows = sampler_->plan(step_, tuning_->rows, 0, random(Draw::target_rows), DType::float32);
+    plan.rows = sampler_->plan(step_, tuning_->rows, 0, random(TuningDraw::target_rows), DType::float32);
     if (group_sampler_)
-      plan.cells = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(Draw::group_rows), DType::float32);
+      plan.cells = group_sampler_->plan(step_, 0, tuning_->cell_rows, random(TuningDraw::group_rows), DType::float32);
     if (tuning_->target == FineTuningTarget::labels) plan.label = stage_labels(plan.rows);
     plan.rates = optimiser_.stage_rates(step_);
     const double rate = learning_rate_at(*tuning_, done);
@@ -240,7 +240,7 @@ std::vector<SubjectNetwork> fine_tune(std::span<const SubjectNetwork* const> net
     check(!tuning.sensitive.empty(), "fine_tune", "objectives on groups need a sensitive attribute");
     group_sampler.emplace(dataset, rows, tuning.sensitive, stream);
   }
-  const std::size_t most = device.is_cuda() ? kDeviceNetworks : kThreadNetworks,
+  const std::size_t most = device.is_cuda() ? kTunedByDevice : kTunedByThread,
                     threads = device.is_cuda() ? 1 : static_cast<std::size_t>(omp_get_max_threads());
   const std::size_t size = std::clamp((networks.size() + threads - 1) / threads, std::size_t{1}, most);
   const std::size_t batches = (networks.size() + size - 1) / size;

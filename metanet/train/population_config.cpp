@@ -112,7 +112,7 @@ void read_diversity(const Config& root, PopulationConfig& result) {
   diversity.class_weight_log2 = config.get_range<double>("class_weight_log2", {0.0, 0.0}, between(-10.0, 10.0));
 }
 
-PopulationConfig read(const Config& config) {
+PopulationConfig read_population(const Config& config) {
   config.allow_only({"dataset", "seed", "networks", "split", "widths", "depth", "width", "test_only_widths",
                      "test_only_share", "activations", "learning_rate", "weight_decay", "epochs", "min_steps",
                      "batch_size", "data_fraction", "init_scale", "snapshots", "diversity"});
@@ -158,10 +158,12 @@ PopulationConfig read(const Config& config) {
 
 }  // namespace
 
-PopulationConfig load_population_config(const std::filesystem::path& file) { return read(Config::load(file)); }
+PopulationConfig load_population_config(const std::filesystem::path& file) {
+  return read_population(Config::load(file));
+}
 
 PopulationConfig parse_population_config(const std::string& text, const std::string& name) {
-  return read(Config::parse(text, name));
+  return read_population(Config::parse(text, name));
 }
 
 std::string shape_text(const std::vector<int>& hidden) {

@@ -13,8 +13,8 @@ namespace amend {
 
 namespace {
 
-constexpr const char* kFormat = "amend.editor";
-constexpr int kVersion = 1;
+constexpr const char* kEditorFormat = "amend.editor";
+constexpr int kEditorVersion = 1;
 
 const nlohmann::json& at(const nlohmann::json& object, const char* key, const std::string& where) {
   if (!object.is_object() || !object.contains(key)) fail_input(where, "expected the key `", key, "`");
@@ -193,8 +193,8 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   for (const LambdaRange& range : trained.config.lambda) lambda.push_back({range.low, range.high});
   nlohmann::json kept = nlohmann::json::array();
   for (const KeptCurve& curve : trained.kept) kept.push_back(curve.kept);
-  nlohmann::json description{{"format", kFormat},
-                             {"version", kVersion},
+  nlohmann::json description{{"format", kEditorFormat},
+                             {"version", kEditorVersion},
                              {"outputs", trained.config.shape.outputs},
                              {"lambda", lambda},
                              {"kept", kept},
@@ -211,7 +211,7 @@ void save_editor(const TrainedEditor& trained, const std::filesystem::path& file
   }
   SafetensorsFile contents;
   // A path may hold bytes that are no UTF-8.
-  contents.metadata[kFormat] = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  contents.metadata[kEditorFormat] = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const Tensor values = parameters.on_host();
   for (std::size_t index = 0; index < parameters.entries().size(); ++index) {
     const auto& entry = parameters.entries()[index];
@@ -254,14 +254,15 @@ void expect_dataset(const TrainedEditor& trained, const Dataset& dataset) {
 TrainedEditor load_editor(const std::filesystem::path& file, RequirementFactory factory, Device device) {
   SafetensorsFile contents = load_safetensors(file);
   const std::string where = file.string();
-  const auto metadata = contents.metadata.find(kFormat);
+  const auto metadata = contents.metadata.find(kEditorFormat);
   if (metadata == contents.metadata.end())
-    fail_input(where, "this is not an editor file (no metadata `", kFormat, "`)");
-  const nlohmann::json description = parse_json(metadata->second, where + ": " + kFormat);
+    fail_input(where, "this is not an editor file (no metadata `", kEditorFormat, "`)");
+  const nlohmann::json description = parse_json(metadata->second, where + ": " + kEditorFormat);
   TrainedEditor trained;
   try {
-    if (at(description, "version", where).get<int>() != kVersion)
-      fail_input(where, "expected version ", kVersion, " of an editor file, got ", description.at("version").dump());
+    if (at(description, "version", where).get<int>() != kEditorVersion)
+      fail_input(where, "expected version ", kEditorVersion, " of an editor file, got ",
+                 description.at("version").dump());
     trained.config = parse_editor_config(at(description, "config", where).get<std::string>(), where + ": config");
     // `dataset` alone: of an editor with an input embedding, or from before editors were trained on several.
     if (trained.transfers() && description.contains("datasets"))

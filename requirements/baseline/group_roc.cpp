@@ -9,7 +9,7 @@
 namespace amend {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kBeyondMargins = std::numeric_limits<double>::infinity();
 
 /// Twice the area of the triangle of three points (false positives, true positives): positive when the turn is to the
 /// left. Counts keep it exact, and scaling the axes to rates does not change its sign.
@@ -42,8 +42,8 @@ void GroupedLogits::validate(const char* where) const {
 }
 
 double RocCut::threshold() const {
-  if (std::isinf(below)) return -kInfinity;
-  if (std::isinf(above)) return kInfinity;
+  if (std::isinf(below)) return -kBeyondMargins;
+  if (std::isinf(above)) return kBeyondMargins;
   const double middle = below + 0.5 * (above - below);
   return middle < above ? middle : below;  // neighbouring floating-point numbers
 }
@@ -87,8 +87,8 @@ std::vector<GroupRoc> group_rocs(const GroupedLogits& rows, std::size_t network)
     std::sort(sorted.begin(), sorted.end(), [](const Row& a, const Row& b) { return a.margin > b.margin; });
     GroupRoc& roc = rocs[g];
     for (std::size_t i = 0; i <= sorted.size(); ++i) {
-      const double above = i == 0 ? kInfinity : sorted[i - 1].margin;
-      const double below = i == sorted.size() ? -kInfinity : sorted[i].margin;
+      const double above = i == 0 ? kBeyondMargins : sorted[i - 1].margin;
+      const double below = i == sorted.size() ? -kBeyondMargins : sorted[i].margin;
       if (below < above)
         roc.cut.push_back(
             {.below = below, .above = above, .true_positives = roc.positives, .false_positives = roc.negatives});

@@ -10,7 +10,7 @@
 namespace amend {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnreached = std::numeric_limits<double>::infinity();
 constexpr double kTie = 1e-12;  // objectives are sums of a few shares: closer than this is rounding
 constexpr int kLevels = 20;     // common rates to start from
 
@@ -24,7 +24,7 @@ using Pick = std::vector<std::size_t>;                   // (groups with evidenc
 
 /// What a choice of thresholds costs: first the objective, then how far they are from the network's own.
 struct Cost {
-  double objective = kInfinity, distance = kInfinity;
+  double objective = kUnreached, distance = kUnreached;
 
   bool operator<(const Cost& other) const {
     if (std::abs(objective - other.objective) > kTie) return objective < other.objective;
@@ -35,7 +35,7 @@ struct Cost {
 /// Errors and ranges of the rates of some groups, to which groups can be added.
 struct Sums {
   double error = 0.0, distance = 0.0;
-  double lowest_tpr = kInfinity, highest_tpr = -kInfinity, lowest_fpr = kInfinity, highest_fpr = -kInfinity;
+  double lowest_tpr = kUnreached, highest_tpr = -kUnreached, lowest_fpr = kUnreached, highest_fpr = -kUnreached;
 
   Sums with(const Candidate& c) const {
     return {.error = error + c.error,

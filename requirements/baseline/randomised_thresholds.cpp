@@ -61,7 +61,7 @@ LinearProgram program_of(const std::vector<Hull>& hulls, double slack, std::size
 }
 
 /// Extremes of a rate over the groups.
-struct Range {
+struct RateRange {
   double low = 1.0, high = 0.0;
   void add(double rate) {
     low = std::min(low, rate);
@@ -72,7 +72,7 @@ struct Range {
 RandomisedThresholds solve(const std::vector<Hull>& hulls, double slack, std::size_t rows) {
   const std::vector<double> probability = maximise(program_of(hulls, slack, rows));
   RandomisedThresholds result;
-  Range tpr, fpr;
+  RateRange tpr, fpr;
   std::size_t first = 0;
   for (const Hull& hull : hulls) {
     std::vector<double> weight(hull.corner.size(), 0.0);

@@ -9,15 +9,15 @@
 namespace amend::test {
 namespace {
 
-struct Shape {
+struct ExampleShape {
   const char *name, *title, *tuned;
   MethodKind kind;
   double cost;     // of a given edit, of the editor's
   double seconds;  // per network
 };
 
-const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> list{
+const std::vector<ExampleShape>& shapes() {
+  static const std::vector<ExampleShape> list{
       {"editor", "editor", "width 32, 3 passes", MethodKind::editor, 1.0, 0.0031},
       {"editor_polished", "editor, then 50 steps", "learning rate 0.001", MethodKind::polished, 0.78, 0.041},
       {"magnitude", "magnitude", "", MethodKind::one_shot, 4.6, 0.0006},
@@ -79,7 +79,7 @@ ComparisonTable table_of(std::size_t methods, std::size_t settings, std::size_t 
     table.useless_drop.push_back(9.1 + 0.9 * noise(93, 0, n));
   }
   for (std::size_t m = 0; m < std::min(methods, shapes().size()); ++m) {
-    const Shape& shape = shapes()[m];
+    const ExampleShape& shape = shapes()[m];
     const double cost = m == 0 ? 1.0 : std::max(0.4, shape.cost * rivalry);
     ComparedMethod method{.name = shape.name, .title = shape.title, .kind = shape.kind, .tuned = shape.tuned};
     for (std::size_t s = 0; s < settings; ++s) {

@@ -197,6 +197,16 @@ inline void cluster_arrive(test::emulation::Where where = test::emulation::Where
 inline void cluster_wait(test::emulation::Where where = test::emulation::Where::current()) {
   test::emulation::cluster_wait(where);
 }
+/// As in kernels/cuda/device_sum.cuh, whose order of addition is CUB's own.
+template <class Term, class T>
+void device_sum(std::int64_t count, const Term& term, bool add, T* target, Stream) {
+  test::emulation::run(dim3(1), dim3(32), 0, [&] {
+    if (threadIdx.x != 0) return;
+    double total = 0;
+    for (std::int64_t i = 0; i < count; ++i) total += term(i);
+    *target = static_cast<T>(total) + (add ? *target : T(0));
+  });
+}
 template <class T>
 T* workspace(Stream, std::int64_t count) {
   return static_cast<T*>(test::emulation::workspace(static_cast<std::size_t>(count) * sizeof(T)));
