@@ -105,7 +105,9 @@ bool library_suits(std::string_view core, std::int64_t lanes) {
   constexpr std::array<std::string_view, 12> kWithoutAvx{"Prescott",   "Atom",    "Core2",   "Penryn",
                                                          "Dunnington", "Nehalem", "Opteron", "Opteron_SSE3",
                                                          "Barcelona",  "Nano",    "Bobcat",  "Unknown"};
-  return lanes <= 4 || std::ranges::find(kWithoutAvx, core) == kWithoutAvx.end();
+  constexpr std::array<std::string_view, 3> kWithAvx512{"SkylakeX", "Cooperlake", "SapphireRapids"};
+  const auto is_among = [&](const auto& cores) { return std::ranges::find(cores, core) != cores.end(); };
+  return lanes <= 4 || (!is_among(kWithoutAvx) && (lanes <= 8 || is_among(kWithAvx512)));
 }
 
 void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,

@@ -16,8 +16,8 @@ void gemm(Trans trans_a, Trans trans_b, std::int64_t m, std::int64_t n, std::int
           std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc);
 
 /// Whether OpenBLAS, which takes the processor for a `core`, is of use to one with vectors of so many floats. A release
-/// that does not know a processor (0.3.21 and an Intel Xeon of model 207) takes it for one without AVX, at a fifth of
-/// its speed.
+/// that does not know a processor takes it for an older one (0.3.21): an Intel Xeon of model 207 for one without AVX,
+/// at a fifth of its speed, an AMD EPYC of family 26 for one without AVX-512, at half.
 bool library_suits(std::string_view core, std::int64_t lanes);
 
 /// What gemm does with large products where the library suits, for any: OpenBLAS. To measure one against the other.

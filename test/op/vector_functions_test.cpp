@@ -95,7 +95,10 @@ TEST_CASE("gemm agrees with the sum of its terms") {
 
 TEST_CASE("gemm of large matrices: the library's, unless it takes the processor for one of long ago") {
   CHECK(kernels::cpu::library_suits("SkylakeX", 16));
-  CHECK(kernels::cpu::library_suits("of next year", 16));
+  CHECK(kernels::cpu::library_suits("of next year", 8));
+  CHECK_FALSE(kernels::cpu::library_suits("of next year", 16));
+  CHECK(kernels::cpu::library_suits("Haswell", 8));
+  CHECK_FALSE(kernels::cpu::library_suits("Haswell", 16));
   CHECK_FALSE(kernels::cpu::library_suits("Prescott", 16));
   CHECK_FALSE(kernels::cpu::library_suits("Nehalem", 8));
   CHECK(kernels::cpu::library_suits("Nehalem", 4));
