@@ -102,11 +102,12 @@ TEST_CASE("gemm of large matrices: the library's, unless it takes the processor 
   CHECK_FALSE(kernels::cpu::library_suits("Prescott", 16));
   CHECK_FALSE(kernels::cpu::library_suits("Nehalem", 8));
   CHECK(kernels::cpu::library_suits("Nehalem", 4));
-  const Tensor a = test::random_tensor({3, 300}, DType::float32, 1),
-               b = test::random_tensor({300, 300}, DType::float32, 2), ours(Shape{3, 300}, DType::float32),
-               library(Shape{3, 300}, DType::float32);
+  // So many terms that the library adds them in several parts: its bits are not those of one sum, as ours are.
+  constexpr std::int64_t m = 3, n = 40, k = 3000;
+  const Tensor a = test::random_tensor({m, k}, DType::float32, 1), b = test::random_tensor({n, k}, DType::float32, 2),
+               ours(Shape{m, n}, DType::float32), library(Shape{m, n}, DType::float32);
   const auto product = [&](const auto& gemm, const Tensor& c) {
-    gemm(Trans::no, Trans::yes, 3, 300, 300, 1.0f, a.as<float>(), 300, b.as<float>(), 300, 0.0f, c.as<float>(), 300);
+    gemm(Trans::no, Trans::yes, m, n, k, 1.0f, a.as<float>(), k, b.as<float>(), k, 0.0f, c.as<float>(), n);
   };
   product([](auto... arguments) { kernels::cpu::gemm(arguments...); }, ours);
   product(kernels::cpu::library_gemm, library);
