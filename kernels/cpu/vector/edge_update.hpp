@@ -69,6 +69,14 @@ AMEND_INLINE void centred_z(const EdgeUpdateRows<T>& a, const ZFactors<T>& from,
     inverse[k] = inverse_root(inverse[k] * share + static_cast<T>(kLayerNormEpsilon));
 }
 
+/// Asks for `count` elements that are read, or written, a tile later: they lie in memory, and what the loops do with
+/// one tile is more than a processor looks ahead.
+template <class T>
+void prefetch(const T* from, std::int64_t count) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
+}
+
 /// kEmbeds: states are formed from features.
 template <int kD, bool kEmbeds, class T>
 void edge_update_rows(const EdgeUpdateRows<T>& args) {
@@ -83,6 +91,10 @@ void edge_update_rows(const EdgeUpdateRows<T>& args) {
     const std::int64_t edges = count - begin < kEdges ? count - begin : kEdges;
     T* out = a.edge_out + begin * d;
     const T* edge = kEmbeds ? out : a.edge + begin * d;
+    if (!kEmbeds && out != edge && begin + 2 * kEdges <= count) {  // in place they are in the caches
+      prefetch(edge + kEdges * d, kEdges * d);
+      prefetch(out + kEdges * d, kEdges * d);
+    }
     if constexpr (kEmbeds) {
       const EmbeddingRows<T>& embed = a.embed;
       const std::int64_t terms = embed.input.width;
@@ -142,6 +154,12 @@ void edge_update_rows_backward(const EdgeUpdateRowsGradient<T>& args) {
   for (std::int64_t begin = 0; begin < count; begin += kBackwardEdges) {
     const std::int64_t edges = count - begin < kBackwardEdges ? count - begin : kBackwardEdges;
     const T* grad_out = g.grad_out ? g.grad_out + begin * d : nullptr;
+    if (begin + 2 * kBackwardEdges <= count) {
+      const std::int64_t next = (begin + kBackwardEdges) * d;
+      if (!kEmbeds) prefetch(a.edge + next, kBackwardEdges * d);
+      if (grad_out) prefetch(g.grad_out + next, kBackwardEdges * d);
+      if (g.grad_edge && g.grad_edge != g.grad_out) prefetch(g.grad_edge + next, kBackwardEdges * d);
+    }
     if (grad_out) {
       for (std::int64_t k = 0; k < edges; ++k)
         for_vectors<T, kD>(d, [&](std::int64_t i, auto lanes) {
