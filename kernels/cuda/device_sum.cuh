@@ -17,7 +17,6 @@ namespace amend::kernels::cuda {
 /// object that the device calls.
 template <class Term, class T>
 void device_sum(std::int64_t count, const Term& term, bool add, T* target, Stream stream) {
-  check(stream.device().is_cuda() && stream.handle() != nullptr, "device_sum", "expected a CUDA stream with a handle");
   const cudaStream_t handle = static_cast<cudaStream_t>(stream.handle());
   const auto terms = thrust::make_transform_iterator(thrust::counting_iterator<std::int64_t>(0), term);
   constexpr std::size_t kSumBytes = 256;  // of the workspace for the sum, the rest is CUB's

@@ -93,7 +93,7 @@ TEST_CASE("gemm agrees with the sum of its terms") {
   }
 }
 
-TEST_CASE("gemm of large matrices: the library's, unless it takes the processor for one of long ago") {
+TEST_CASE("gemm of large matrices: the library's, unless it takes the processor for an older one") {
   CHECK(kernels::cpu::library_suits("SkylakeX", 16));
   CHECK(kernels::cpu::library_suits("of next year", 8));
   CHECK_FALSE(kernels::cpu::library_suits("of next year", 16));
