@@ -53,6 +53,7 @@ inline void validate(const MessageLayers& a) {
         a.layers);
   if (a.embed.input) {
     validate(a.embed);
+    check(static_cast<bool>(a.embed.input.first), kName, "expected the features of the first pass as `embed.input`");
     check(a.embed.table.block == a.table.block, kName, "expected one table for `embed` and the layers");
     check(a.embed.out.data == a.edge.data && a.embed.out.shape == a.edge.shape && a.embed.out.dtype == a.edge.dtype,
           kName, "expected the states of `embed` as `edge`");

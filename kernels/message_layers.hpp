@@ -24,7 +24,8 @@ struct MessageLayer {
 };
 
 /// Message layers one after the other: project the nodes (linear), edge_update, node_update, each on the results of the
-/// one before. With `embed` the states are formed first (edge_embed), or by the first layer (edge_embed_update).
+/// one before. With `embed` the states are formed first (edge_embed), on chip where they stay there, or by the first
+/// layer (edge_embed_update).
 struct MessageLayers {
   BlockTable table;
   std::int32_t layers = 0;                   // 0 .. kMaxMessageLayers

@@ -4,15 +4,13 @@
 // (3 + D). Features stay in shared memory. Operations: 30 D forward and 32 D backward, and each time 6 logarithms of
 // about 30 each: with 32 channels, and where a byte takes the time of 20 operations, memory is the limit of both.
 //
-// Forward: a warp forms the features of 32 neighbours, a lane those of an edge, and takes 32 channels at a time, a lane
-// one of them for all 32 edges: four features are read at once, for all lanes the same. A state is written side by
-// side.
+// Forward: a warp does 32 neighbours at a time (edge_embed.cuh). A state is written side by side.
 //
 // Backward: a thread block has a run of edges and goes over it in tiles; it keeps the sums in shared memory, and a
 // second launch adds those of all blocks in order. The number of runs depends on the number of edges.
 #include "kernels/edge_embed.hpp"
 
-#include "kernels/cuda/edge_input.cuh"
+#include "kernels/cuda/edge_embed.cuh"
 #include "kernels/feature_arguments.hpp"
 
 namespace amend::kernels::AMEND_CUDA_TWIN {
@@ -24,81 +22,36 @@ constexpr int kBackwardThreads = 128;
 constexpr std::int32_t kBackwardEdges = 64;  // of a tile
 constexpr std::int64_t kPartEdges = 1024, kMaxParts = 2048;
 
-/// Sizes and features.
-template <class T>
-struct Embedding {
-  BlockTable table;
-  EdgeSource<T> source;
-  std::int32_t d, width, quads, stride;  // quads: of features that are multiplied; stride: of rows of features
-  const T* weight;
-
-  /// `more` features beside those of the source.
-  Embedding(const EdgeEmbed& a, std::int32_t more)
-      : table(a.table),
-        source(a.input),
-        d(static_cast<std::int32_t>(a.weight.extent(0))),
-        width(source.width),
-        quads(quads_of(width + more)),
-        stride(row_stride(width + more)),
-        weight(a.weight.as<T>()) {}
-
-  /// The features of edge `edge` to row[0 .. width), zeros up to whole quads. `block` is one at or before its own.
-  __device__ void form(std::int64_t edge, std::int32_t block, T* row) const {
-    source.form(edge, find_ends(table, edge, block), row);
-    for (std::int32_t l = width; l < 4 * quads; ++l) row[l] = T(0);
-  }
-};
-
 /// S: the type of the states in memory.
 template <class T, class S>
-__global__ void __launch_bounds__(kThreads, 2)
-    forward_kernel(const __grid_constant__ Embedding<T> net, const T* bias, S* out) {
+__global__ void __launch_bounds__(kThreads, 2) forward_kernel(const __grid_constant__ Embedding<T> net, S* out) {
   constexpr std::int32_t kWarps = kThreads / kWarp;
-  T* weights = dynamic_shared_memory<T>();  // (4 quads, d): transposed
-  T* tile = weights + 4 * net.quads * net.d + static_cast<std::int32_t>(threadIdx.x) / kWarp * kWarp * net.stride;
-  for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < 4 * net.quads * net.d; i += kThreads) {
-    const std::int32_t l = i / net.d;
-    weights[i] = l < net.width ? net.weight[(i - l * net.d) * net.width + l] : T(0);
-  }
+  T* weights = dynamic_shared_memory<T>();
+  T* rows = weights + net.weights() + static_cast<std::int32_t>(threadIdx.x) / kWarp * kWarp * net.stride;
+  net.load(weights);
   __syncthreads();
-  const auto lane = static_cast<std::int32_t>(threadIdx.x % kWarp);
   const std::int64_t edges = net.table.edge_count, step = std::int64_t{gridDim.x} * kThreads;
   for (std::int64_t first = (std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp) * kWarp; first < edges;
        first += step) {
     const std::int32_t count = edges - first < kWarp ? static_cast<std::int32_t>(edges - first) : kWarp;
-    if (lane < count) net.form(first + lane, segment_of(net.table.block_edges, first), tile + lane * net.stride);
-    __syncwarp();
-    for (std::int32_t n = lane; n < net.d; n += kWarp) {
-      T sum[kWarp];
-#pragma unroll
-      for (int e = 0; e < kWarp; ++e) sum[e] = bias[n];
-#pragma unroll 1
-      for (std::int32_t l = 0; l < 4 * net.quads; l += 4) {
-        T w[4];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) w[j] = weights[(l + j) * net.d + n];
-#pragma unroll
-        for (int e = 0; e < kWarp; ++e) {
-          const Quad<T> f = load_quad(tile + e * net.stride + l);
-#pragma unroll
-          for (int j = 0; j < 4; ++j) sum[e] += f.value[j] * w[j];
-        }
-      }
-#pragma unroll
-      for (int e = 0; e < kWarp; ++e)
-        if (e < count) out[(first + e) * net.d + n] = static_cast<S>(sum[e]);
-    }
-    __syncwarp();  // the next features take the place of these
+    embed_edges<kWarp>(
+        net, weights, rows,
+        [&](std::int32_t e, T* row) {
+          if (e < count) net.form(first + e, segment_of(net.table.block_edges, first), row);
+        },
+        [&](std::int32_t e, std::int32_t n, T state) {
+          if (e < count) out[(first + e) * net.d + n] = static_cast<S>(state);
+        });
   }
 }
 
 template <class T, class S>
 void forward(const EdgeEmbed& a, Stream stream) {
   const Embedding<T> net(a, 0);
-  const std::int64_t room = std::int64_t{4} * net.quads * net.d + std::int64_t{kThreads} * net.stride,
+  const std::int64_t room = net.weights() + std::int64_t{kThreads} * net.stride,
                      tiles = ceil_div(a.table.edge_count, kThreads);
   launch(forward_kernel<T, S>, grid_of(tiles < kBlocks ? tiles : kBlocks), dim3(kThreads),
-         static_cast<std::size_t>(room) * sizeof(T), stream, net, a.bias.as<T>(), a.out.as<S>());
+         static_cast<std::size_t>(room) * sizeof(T), stream, net, a.out.as<S>());
 }
 
 /// partial (parts, d, width + 1): behind a row of the weights' gradient the bias's.

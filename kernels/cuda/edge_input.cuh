@@ -38,6 +38,7 @@ struct EdgeSource {
   const T *rms = nullptr, *energy = nullptr;                                          // of the first pass
   const T *edited = nullptr, *logit = nullptr, *residual = nullptr, *step = nullptr;  // of a refinement
 
+  EdgeSource() = default;
   explicit EdgeSource(const EdgeInput& input) : width(static_cast<std::int32_t>(input.width())) {
     const auto read = [this](const auto& f) {
       weight = elements<T>(f.weight);

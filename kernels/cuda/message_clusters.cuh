@@ -87,6 +87,32 @@ __device__ __forceinline__ void copy_channels(const S* from, S* to, int q) {
     *reinterpret_cast<Four<S>*>(to + 16 * i + 4 * q) = *reinterpret_cast<const Four<S>*>(from + 16 * i + 4 * q);
 }
 
+/// The states of the share's edges, formed from features in `work`, to `edges`. All threads of the block.
+template <int D, class S, class T>
+__device__ __forceinline__ void embed_share(const Embedding<T>& embed, const BlockTable& table, const Network& network,
+                                            ClusterShared& own, T* work, S* edges) {
+  __syncthreads();  // the network before is done with the shared memory
+  embed.load(work);
+  __syncthreads();
+  T* rows = chip_features(embed, work, kSlots);
+#pragma unroll 1
+  for (int run = 0; run < TileShare::kRuns; ++run)
+    each_round(table, network, own, run, [&](const ChipTile& tile, std::int32_t) {
+      if (tile.rows == 0) return;
+      embed_edges<kSlots>(
+          embed, work, rows,
+          [&](std::int32_t e, T* row) {
+            const TileSlot slot(tile, e, own.share.bound[0]);
+            if (slot.inside)
+              embed.form(tile.edge + std::int64_t{slot.row} * tile.block_cols + slot.col, network.first_block, row);
+          },
+          [&](std::int32_t e, std::int32_t n, T state) {
+            const TileSlot slot(tile, e, own.share.bound[0]);
+            if (slot.inside) edges[slot.edge * D + n] = static_cast<S>(state);
+          });
+    });
+}
+
 /// A layer of the edges in one run of the share. The states' place in shared memory is `edges`.
 template <class S, class T, int D, Precision P>
 __device__ __forceinline__ void cluster_edges(const ChipLayers<S, T, D, P>& a, const Network& network,
@@ -213,9 +239,12 @@ __global__ void __launch_bounds__(kThreads, 1) message_clusters_kernel(ClusterLa
     for (std::int32_t index = cluster; index < a.table.network_count; index += clusters) {
       const Network network = a.table.network[index];
       deal_tiles(a.table, network, rank, blocks, own.cut, own.share);
-      copy_share(a.table, network, own, [&](std::int64_t edge, std::int64_t mine, int q) {
-        copy_channels<D>(a.edge + edge * D, edges + mine * D, q);
-      });
+      if (a.embed.weight)
+        embed_share<D>(a.embed, a.table, network, own, reinterpret_cast<T*>(work), edges);
+      else
+        copy_share(a.table, network, own, [&](std::int64_t edge, std::int64_t mine, int q) {
+          copy_channels<D>(a.edge + edge * D, edges + mine * D, q);
+        });
       const T* node = a.node;
       for (std::int32_t l = 0; l < a.layers; ++l) {
         const ChipLayer<T, D, P>& layer = a.layer[l];

@@ -1,7 +1,8 @@
 // K message layers of a network in one launch: the states of its edges are read from memory once, stay in the shared
 // memory of a thread block, or of the blocks of a cluster, and are written once. Bytes an edge that it must cost: twice
-// the size of its state, whatever K (8 D in float32, 4 D in bf16). Operations: those of the layers, 4 D^2 an edge and
-// layer in the products, and for a node 8 D H + 2 F (2 H + 2 D + P).
+// the size of its state, whatever K (8 D in float32, 4 D in bf16); where states are formed from features, which happens
+// there, too, 12 and a state's size. Operations: those of the layers, 4 D^2 an edge and layer in the products, for a
+// node 8 D H + 2 F (2 H + 2 D + P), and for a state that is formed those of edge_embed.
 //
 // The largest network of the batch says how many blocks a network has: the fewest of 1, 2, 4 and 8 that have room for
 // its states beside what their work needs. A block of 227 KB has it for about 600 edges of 64 float32 channels, or 1300
@@ -93,6 +94,7 @@ bool run_on_chip(const MessageLayers& m, Stream stream) {
   a.h = static_cast<std::int32_t>(h);
   a.p = static_cast<std::int32_t>(p);
   a.f = static_cast<std::int32_t>(f);
+  if (m.embed.input) a.embed = Embedding<T>(m.embed, 0);
   a.edge = m.edge.as<S>();
   a.node = m.node.as<T>();
   a.condition = m.condition.as<T>();
@@ -169,8 +171,8 @@ void copy(const TensorView& x, const TensorView& y, Stream stream) {
 
 void message_layers(const MessageLayers& args, Stream stream) {
   validate(args);
-  if (args.embed.input) AMEND_CUDA_TWIN::edge_embed_forward(args.embed, stream);
   if (run_on_chip(args, stream)) return;
+  if (args.embed.input) AMEND_CUDA_TWIN::edge_embed_forward(args.embed, stream);
   if (args.layers == 0) {
     copy(args.edge, args.edge_out, stream);
     copy(args.node, args.node_out, stream);

@@ -5,6 +5,7 @@
 // whether it runs here or layer by layer, as it must when a larger one joins its batch.
 
 #include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/edge_embed.cuh"
 #include "kernels/cuda/edge_forward.cuh"
 #include "kernels/message_layers.hpp"
 
@@ -23,6 +24,7 @@ struct ChipLayers {
   ChipLayer<T, D, P> layer[kMaxMessageLayers];
   std::int32_t layers;
   std::int32_t h, p, f;
+  Embedding<T> embed;  // without weights: states are read from `edge`
   const S* edge;
   const T *node, *condition;
   S* edge_out;
@@ -34,9 +36,17 @@ struct ChipLayers {
 /// Nodes that a thread block does at a time, and those of them whose sums a thread forms at a time.
 inline constexpr int kChipNodes = 16, kChipEach = 8;
 
-/// Bytes of shared memory behind the edge states: what an item needs, or the rows of kChipNodes nodes.
+/// Edges whose features a warp forms at a time.
+template <int D>
+inline constexpr int kChipFeatures = D == 16 ? kWarp / 2 : kWarp;
+
+/// Bytes of shared memory behind the edge states: what an item needs, or the rows of kChipNodes nodes; less is enough
+/// to form states.
 template <class T, int D, Precision P>
 std::size_t chip_work_bytes(std::int64_t inputs, std::int64_t hidden) {
+  constexpr std::size_t kFeatures =
+      sizeof(T) * (4 * quads_of(kEdgeFeatures) * D + kEdgeWarps * kChipFeatures<D> * row_stride(kEdgeFeatures));
+  static_assert(kFeatures <= kForwardBytes<T, D, P>);
   const std::size_t edges = kForwardBytes<T, D, P>,
                     nodes = sizeof(T) * kChipNodes * static_cast<std::size_t>(inputs + hidden);
   return edges > nodes ? edges : nodes;
@@ -59,6 +69,31 @@ __device__ __forceinline__ void chip_product(const T* x, std::int32_t in, const 
 #pragma unroll
     for (int row = 0; row < kChipEach; ++row) write(first + row, o, bias[o] + sum[row]);
   }
+}
+
+/// A warp's rows of features, of `each` edges, behind the weights.
+template <class T>
+__device__ __forceinline__ T* chip_features(const Embedding<T>& embed, T* work, std::int32_t each) {
+  return work + embed.weights() + static_cast<std::int32_t>(threadIdx.x) / kWarp * each * embed.stride;
+}
+
+/// The states of a network's edges, formed from features in `work`, to `edges`.
+template <int D, class S, class T>
+__device__ void chip_embed(const Embedding<T>& embed, const Network& network, T* work, S* edges) {
+  constexpr std::int32_t kEach = kChipFeatures<D>;
+  embed.load(work);
+  __syncthreads();
+  T* rows = chip_features(embed, work, kEach);
+  for (std::int32_t first = static_cast<std::int32_t>(threadIdx.x) / kWarp * kEach; first < network.edge_count;
+       first += kEdgeWarps * kEach)
+    embed_edges<kEach>(
+        embed, work, rows,
+        [&](std::int32_t e, T* row) {
+          if (first + e < network.edge_count) embed.form(network.edge_offset + first + e, network.first_block, row);
+        },
+        [&](std::int32_t e, std::int32_t n, T state) {
+          if (first + e < network.edge_count) edges[std::int64_t{first + e} * D + n] = static_cast<S>(state);
+        });
 }
 
 /// projection = W x + b of the nodes of a network that fall to block `rank` of `blocks`: every so many kChipNodes.
@@ -138,7 +173,10 @@ __global__ void __launch_bounds__(kThreads, 1) message_layers_kernel(ChipLayers<
     for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < network.edge_count * (D / 4); i += kThreads)
       target[i] = source[i];
   };
-  copy(a.edge + network.edge_offset * D, edges);
+  if (a.embed.weight)
+    chip_embed<D>(a.embed, network, reinterpret_cast<T*>(work), edges);
+  else
+    copy(a.edge + network.edge_offset * D, edges);
   const T* node = a.node;
   for (std::int32_t l = 0; l < a.layers; ++l) {
     const ChipLayer<T, D, P>& layer = a.layer[l];

@@ -49,14 +49,22 @@ struct Limit {
 };
 
 /// Under each limit the bits are those of the layers' own kernels, which run where a block has no shared memory.
-void check_limits(const Widths& widths, DType type, std::int64_t d, const std::vector<Limit>& limits) {
+/// `embeds`: the states are formed from features.
+void check_limits(const Widths& widths, DType type, std::int64_t d, const std::vector<Limit>& limits,
+                  bool embeds = false) {
   const DType dtype = type == DType::float64 ? DType::float64 : DType::float32;
   const RandomBatch batch = random_batch(widths, Activation::relu, dtype, 3);
-  const MessageSetup setup(batch.table(), {.d = d, .h = 20, .layers = 2}, type);
+  const RandomFeatures features(batch.table(), dtype, 1, true);
+  const Tensor weight = random_tensor({d, kernels::kEdgeFeatures}, dtype, 4, 0.2),
+               bias = random_tensor({d}, dtype, 5, 0.5);
   const auto run_with = [&](const Limit& limit) {
+    const MessageSetup setup(batch.table(), {.d = d, .h = 20, .layers = 2}, type);  // anew: an embedding writes into it
+    kernels::EdgeEmbed embed;
+    if (embeds)
+      embed = {.table = batch.table(), .input = features.first(), .weight = weight, .bias = bias, .out = setup.edge};
     const emulation::SharedBytes shared(limit.kilobytes << 10);
     emulation::take_largest_cluster();
-    std::vector<Tensor> out = run(setup, Twin::cuda);
+    std::vector<Tensor> out = run(setup, Twin::cuda, embed);
     if (!twin_device().is_cuda()) CHECK(emulation::take_largest_cluster() == limit.blocks);
     return out;
   };
@@ -80,6 +88,14 @@ TEST_CASE("cuda message_layers: the same bits in a block, in clusters and layer 
   SECTION("bf16") { check_limits(shapes, DType::bfloat16, 16, {{21, 8}, {30, 2}}); }
   SECTION("bf16, 32 channels") { check_limits(shapes, DType::bfloat16, 32, {{38, 8}, {45, 4}}); }
   SECTION("bf16, 64 channels") { check_limits(shapes, DType::bfloat16, 64, {{91, 4}}); }
+}
+
+TEST_CASE("cuda message_layers: states formed in a block, in clusters and in memory have the same bits") {
+  const Widths shapes{{40, 12, 9, 2}, {40, 1, 2}};
+  SECTION("float32") { check_limits(shapes, DType::float32, 16, {{26, 8}, {60, 1}}, true); }
+  SECTION("float32, 32 channels") { check_limits(shapes, DType::float32, 32, {{90, 2}}, true); }
+  SECTION("float64") { check_limits(shapes, DType::float64, 16, {{62, 4}}, true); }
+  SECTION("bf16, 64 channels") { check_limits(shapes, DType::bfloat16, 64, {{91, 4}}, true); }
 }
 
 TEST_CASE("cuda message_layers: clusters of networks of other shapes") {

@@ -80,6 +80,12 @@ TEST_CASE("message_layers may form the states") {
   embed.out = formed.first;
   CHECK_THAT(error_of([&] { setup.run(kernels::cpu::message_layers, embed); }),
              Catch::Contains("expected the states of `embed` as `edge`"));
+  const Tensor refine_weight({16, kernels::refine_edge_features(1)}, dtype);
+  embed.out = setup.edge;
+  embed.input = features.refine();
+  embed.weight = refine_weight;
+  CHECK_THAT(error_of([&] { setup.run(kernels::cpu::message_layers, embed); }),
+             Catch::Contains("expected the features of the first pass as `embed.input`"));
 }
 
 TEST_CASE("message_layers: no layers copy, and mistakes name the argument") {
