@@ -4,15 +4,14 @@
 // for the states' gradients, two for the weights' (alpha's comes out of G's). With the F features of a first layer
 // instead of states: 2 D^2 + 4 D F forward, 4 D^2 + 6 D F backward, as the states' gradient is not needed: with the
 // sums M over z' f^T and N over grad_out f^T, f ending in the bias's 1, the gradients are M [W b]^T of C and N + C^T M
-// of [W b]. The loops are in kernels/cpu/vector/edge_update.hpp: a thread takes whole target rows of a block. tf32 and
-// bf16: edge_update_rounded.cpp.
+// of [W b]. The loops are in kernels/cpu/vector/edge_update.hpp: a thread takes whole target rows of a block. In tf32
+// and bf16 operands are rounded as a tensor core takes them and multiplied exactly: what the CUDA twin is held against.
 #include "kernels/cpu/edge_update.hpp"
 
 #include <array>
 #include <optional>
 
 #include "kernels/cpu/edge_input.hpp"
-#include "kernels/cpu/edge_update_rounded.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/vector/vector.hpp"
 #include "kernels/edge_arguments.hpp"
@@ -21,18 +20,36 @@ namespace amend::kernels::cpu {
 
 namespace {
 
-/// A (D, D) weight, or its transpose, as the loops want it.
+/// A (D, D) weight as an operand of the precision, in `slot` of the scratch memory where it is rounded.
 template <class T>
-Packed<T> packed(const TensorView& weight, bool transposed, int slot) {
-  return {weight.as<T>(), weight.extent(0), weight.extent(1), transposed, slot};
+const T* operand(const TensorView& weight, Precision precision, int slot) {
+  const T* given = weight.as<T>();
+  if (precision == Precision::float32) return given;
+  T* rounded = scratch<T>(slot, weight.count());
+  for (std::int64_t i = 0; i < weight.count(); ++i)
+    rounded[i] = static_cast<T>(round_operand(precision, static_cast<float>(given[i])));
+  return rounded;
 }
+
+/// C and G as operands.
+template <class T>
+struct Operands {
+  std::int64_t d;
+  const T *c, *g;
+
+  explicit Operands(const EdgeUpdate& a)
+      : d(a.weight_c.extent(0)),
+        c(operand<T>(a.weight_c, a.precision, 13)),
+        g(operand<T>(a.weight_g, a.precision, 14)) {}
+
+  /// One of them, or its transpose, as the loops want it.
+  Packed<T> packed(const T* weight, bool transposed, int slot) const { return {weight, d, d, transposed, slot}; }
+};
 
 /// C, every column without its mean over the channels: what is taken away the layer norm would take away.
 template <class T>
-T* centred_weight(const EdgeUpdate& a, int slot) {
-  const std::int64_t d = a.weight_c.extent(0);
+T* centred_weight(const T* weight, std::int64_t d, int slot) {
   const T share = T(1) / static_cast<T>(d);
-  const T* weight = a.weight_c.as<T>();
   T *centred = scratch<T>(slot, d * (d + 1)), *mean = centred + d * d;
   std::fill_n(mean, d, T(0));
   for (std::int64_t i = 0; i < d; ++i)
@@ -80,7 +97,7 @@ struct Prepared {
 };
 
 template <class T>
-Prepared<T> prepare(const EdgeUpdate& a, const EdgeEmbed* embed) {
+Prepared<T> prepare(const EdgeUpdate& a, const Operands<T>& weights, const EdgeEmbed* embed) {
   using native_target::for_vectors, native_target::load, native_target::store, native_target::Vector;
   const std::int64_t d = a.weight_c.extent(0), nodes = a.table.node_count;
   const T share = T(1) / static_cast<T>(d);
@@ -99,7 +116,7 @@ Prepared<T> prepare(const EdgeUpdate& a, const EdgeEmbed* embed) {
         for_vectors<T, 0>(d, [&](std::int64_t i, auto lanes) { store(to + i, load(from + i, lanes) - mean, lanes); });
       }
   });
-  const T* centred = centred_weight<T>(a, 9);
+  const T* centred = centred_weight(weights.c, d, 9);
   const std::array<const T*, 4> plane{planes, planes + nodes * d, planes + 2 * nodes * d, planes + 3 * nodes * d};
   if (embed == nullptr) return {{}, {centred, d, d, true, 1}, plane};
   const Embedding<T> own(*embed, centred);
@@ -113,10 +130,14 @@ EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Pr
   const std::int64_t d = a.weight_c.extent(0);
   const std::int64_t target = (block.target_offset + chunk.first_row) * d, source = block.source_offset * d;
   const T* gamma = a.modulation.as<T>() + block.network * 3 * d;
+  const std::int64_t first = first_edge(a.table, chunk) * d;
+  const bool narrow = !prepared.embed && a.edge.dtype == DType::bfloat16;
   return {.d = d,
           .rows = chunk.row_count,
           .cols = block.cols,
-          .edge = prepared.embed ? nullptr : a.edge.as<T>() + first_edge(a.table, chunk) * d,
+          .precision = a.precision,
+          .edge = prepared.embed || narrow ? nullptr : a.edge.as<T>() + first,
+          .narrow_edge = narrow ? a.edge.as<BFloat16>() + first : nullptr,
           .embed = prepared.embed ? prepared.embed->rows(a.table, chunk) : EmbeddingRows<T>{},
           .u = prepared.plane[0] + target,
           .t = prepared.plane[3] + target,
@@ -128,6 +149,7 @@ EdgeUpdateRows<T> rows_of(const EdgeUpdate& a, const BlockChunk& chunk, const Pr
           .packed_c = prepared.packed_c.get(),
           .packed_g = nullptr,
           .edge_out = nullptr,
+          .narrow_out = nullptr,
           .row_sum = nullptr,
           .column_sum = nullptr,
           .scratch = scratch<T>(
@@ -139,9 +161,9 @@ template <class T>
 void forward(const EdgeUpdate& a, const EdgeEmbed* embed) {
   const std::int64_t d = a.weight_c.extent(0);
   const ChunkList& list = block_chunks(a.table);
-  const Prepared<T> prepared = prepare<T>(a, embed);
-  const Packed<T> packed_g = packed<T>(a.weight_g, true, 2);
-  T* edge_out = a.edge_out.as<T>();
+  const Operands<T> weights(a);
+  const Prepared<T> prepared = prepare<T>(a, weights, embed);
+  const Packed<T> packed_g = weights.packed(weights.g, true, 2);
   T* aggregate = a.aggregate.as<T>();
   T* columns = scratch<T>(0, list.columns * d);
   std::fill_n(aggregate, a.aggregate.count(), T(0));
@@ -150,7 +172,10 @@ void forward(const EdgeUpdate& a, const EdgeEmbed* embed) {
     const Block& block = a.table.block[chunk.block];
     EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared);
     rows.packed_g = packed_g.get();
-    rows.edge_out = edge_out + first_edge(a.table, chunk) * d;
+    if (rows.narrow_edge)
+      rows.narrow_out = a.edge_out.as<BFloat16>() + first_edge(a.table, chunk) * d;
+    else
+      rows.edge_out = a.edge_out.as<T>() + first_edge(a.table, chunk) * d;
     rows.row_sum = aggregate + (block.target_offset + chunk.first_row) * 2 * d;
     rows.column_sum = columns + chunk.column_offset * d;
     std::fill_n(rows.column_sum, block.cols * d, T(0));
@@ -189,8 +214,9 @@ void backward(const EdgeUpdateGradient& g, const EdgeEmbedGradient* embed) {
                      of_c = embed ? 2 * columns_f * d : dd, total = of_c + dd;
   const ChunkList& list = block_chunks(a.table);
   const PartList parts(list);
-  const Prepared<T> prepared = prepare<T>(a, embed ? &embed->forward : nullptr);
-  const Packed<T> packed_c = packed<T>(a.weight_c, false, 2), packed_g = packed<T>(a.weight_g, false, 4);
+  const Operands<T> operands(a);
+  const Prepared<T> prepared = prepare<T>(a, operands, embed ? &embed->forward : nullptr);
+  const Packed<T> packed_c = operands.packed(operands.c, false, 2), packed_g = operands.packed(operands.g, false, 4);
   const T* weight_g = a.weight_g.as<T>();
   const T *grad_out = elements<T>(g.grad_edge_out), *grad_aggregate = elements<T>(g.grad_aggregate);
   T *grad_edge = elements<T>(g.grad_edge), *grad_projection = g.grad_projection.as<T>();
@@ -209,8 +235,14 @@ void backward(const EdgeUpdateGradient& g, const EdgeEmbedGradient* embed) {
       std::fill_n(column, block.cols * 2 * d, T(0));
       std::fill_n(own_g, dd, T(0));
       std::fill_n(modulations + c * 3 * d, 3 * d, T(0));
+      EdgeUpdateRows<T> rows = rows_of(a, chunk, prepared);
+      if (a.precision != Precision::float32) {  // the gradient of alpha is a sum divided by it
+        T* alpha = scratch<T>(11, d);
+        for (std::int64_t i = 0; i < d; ++i) alpha[i] = divisible_step(rows.alpha[i]);
+        rows.alpha = alpha;
+      }
       vector_functions().of<T>().edge_update_backward(
-          {.forward = rows_of(a, chunk, prepared),
+          {.forward = rows,
            .packed_c = grad_edge ? packed_c.get() : nullptr,
            .packed_g = packed_g.get(),
            .weight_g = weight_g,
@@ -254,13 +286,12 @@ void backward(const EdgeUpdateGradient& g, const EdgeEmbedGradient* embed) {
 
 void edge_update_forward(const EdgeUpdate& args, Stream) {
   validate(args);
-  if (args.precision != Precision::float32) return edge_update_rounded_forward(args);
+  if (args.edge.dtype == DType::bfloat16) return forward<float>(args, nullptr);
   dispatch_float("edge_update", args.edge.dtype, [&](auto zero) { forward<decltype(zero)>(args, nullptr); });
 }
 
 void edge_update_backward(const EdgeUpdateGradient& args, Stream) {
   validate(args);
-  if (args.forward.precision != Precision::float32) return edge_update_rounded_backward(args);
   dispatch_float("edge_update", args.forward.edge.dtype, [&](auto zero) { backward<decltype(zero)>(args, nullptr); });
 }
 

@@ -130,6 +130,22 @@ TEST_CASE("cuda edge_update in all widths") {
   for (std::int64_t d : {32, 64, 128}) compare(d, kernels::Precision::bf16);
 }
 
+TEST_CASE("cuda edge_update rounds the operands that its CPU twin rounds") {
+  const auto precision = GENERATE(kernels::Precision::tf32, kernels::Precision::bf16);
+  const RandomBatch batch = random_batch({{17, 3, 2}}, Activation::relu, DType::float32, 2);
+  const auto results = [&](kernels::Precision how, Twin twin) {
+    return Pass{batch.table(), batch.table(), 32, DType::float32, {}, how}(twin);
+  };
+  const std::vector<Tensor> exact = results(kernels::Precision::float32, Twin::cpu),
+                            expected = results(precision, Twin::cpu), got = results(precision, Twin::cuda);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("result " << i);
+    // A sum on the other side of a tie rounds an operand otherwise: few do.
+    CHECK(mean_difference(values(got[i]), values(expected[i])) <=
+          0.05 * mean_difference(values(exact[i]), values(expected[i])));
+  }
+}
+
 /// edge_out and aggregate of a forward pass alone.
 struct Forward {
   const RandomBatch& batch;

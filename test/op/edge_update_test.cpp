@@ -23,9 +23,10 @@ std::vector<Tensor> random_inputs(const kernels::BlockTable& table, std::int64_t
           test::random_tensor({table.network_count, 3 * d}, dtype, 5, 0.5, 0.7)};
 }
 
-test::TapeProgram program(const kernels::BlockTable& table) {
-  return [&table](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
-    const op::EdgeUpdateResult result = op::edge_update(tape, table, in[0], in[1], in[2], in[3], in[4]);
+test::TapeProgram program(const kernels::BlockTable& table,
+                          kernels::Precision precision = kernels::Precision::float32) {
+  return [&table, precision](Tape& tape, const std::vector<Variable>& in) -> std::vector<Variable> {
+    const op::EdgeUpdateResult result = op::edge_update(tape, table, in[0], in[1], in[2], in[3], in[4], precision);
     return {result.edge, result.aggregate};
   };
 }
@@ -192,7 +193,7 @@ TEST_CASE("edge_update of rounded operands stays near the exact one") {
 
 TEST_CASE("edge_update: states may be stored as bf16") {
   const RandomBatch batch = test::random_batch({{5, 7, 2}}, Activation::relu, DType::float32, 3);
-  const std::int64_t d = 8;
+  const std::int64_t d = GENERATE(1, 8, 32, 37);
   std::vector<Tensor> in = random_inputs(batch.table(), d, DType::float32);
   const Tensor narrow = test::convert(in[0], DType::bfloat16), narrow_out(in[0].view().shape, DType::bfloat16),
                aggregate({batch.table().node_count, 2 * d}, DType::float32);
@@ -257,18 +258,22 @@ TEST_CASE("edge_update in float32 has the gradients of float64") {
 }
 
 TEST_CASE("edge_update: a network has the same bits alone, in a batch and for any number of threads") {
-  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const auto [type, how] = GENERATE(
+      std::pair{DType::float32, kernels::Precision::float32}, std::pair{DType::float64, kernels::Precision::float32},
+      std::pair{DType::float32, kernels::Precision::tf32}, std::pair{DType::float32, kernels::Precision::bf16});
+  const DType dtype = type;
+  const kernels::Precision precision = how;
   const std::int64_t d = 8;
   const RandomBatch batch = test::random_batch(test::kRagged, Activation::relu, dtype, 3);
   const std::vector<Tensor> in = random_inputs(batch.table(), d), grads = random_grads(batch.table(), d);
   test::OpRun all;
   {
     const test::ThreadCount one(1);
-    all = test::run_op(in, dtype, program(batch.table()), grads);
+    all = test::run_op(in, dtype, program(batch.table(), precision), grads);
   }
   for (int threads : {2, 3}) {
     const test::ThreadCount several(threads);
-    CHECK(test::same_bits(all, test::run_op(in, dtype, program(batch.table()), grads)));
+    CHECK(test::same_bits(all, test::run_op(in, dtype, program(batch.table(), precision), grads)));
   }
   for (std::int64_t b = 0; b < batch.table().network_count; ++b) {
     const kernels::Network& network = batch.table().network[b];
@@ -278,7 +283,7 @@ TEST_CASE("edge_update: a network has the same bits alone, in a batch and for an
     const auto own = [](const TensorView& x) { return test::convert(x, x.dtype); };
     const test::OpRun single =
         test::run_op({own(edges(in[0])), own(nodes(in[1])), in[2], in[3], own(slice_rows(in[4], b, 1))}, dtype,
-                     program(alone.table()), {own(edges(grads[0])), own(nodes(grads[1]))});
+                     program(alone.table(), precision), {own(edges(grads[0])), own(nodes(grads[1]))});
     CHECK(test::same_bits(single.outputs[0], edges(all.outputs[0])));
     CHECK(test::same_bits(single.outputs[1], nodes(all.outputs[1])));
     CHECK(test::same_bits(single.gradients[0], edges(all.gradients[0])));

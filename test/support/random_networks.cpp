@@ -124,4 +124,10 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return result;
 }
 
+double mean_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] - b[i]);
+  return sum / static_cast<double>(std::max<std::size_t>(a.size(), 1));
+}
+
 }  // namespace amend::test

@@ -47,6 +47,8 @@ bool same_bits(const TensorView& a, const TensorView& b);
 double largest(const std::vector<double>& x);
 /// Largest absolute difference; infinity when sizes differ or either holds a NaN.
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
+/// The mean of their absolute differences.
+double mean_difference(const std::vector<double>& a, const std::vector<double>& b);
 
 using amend::ThreadCount;
 

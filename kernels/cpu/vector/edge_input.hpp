@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/vector/functions.hpp"
 #include "kernels/cpu/vector/multiply.hpp"
+#include "kernels/cpu/vector/rounding.hpp"
 #include "kernels/cpu/vector/walk.hpp"
 
 namespace amend::kernels::cpu::AMEND_VECTOR_TARGET {
@@ -102,9 +103,7 @@ template <class T>
   using Kind = typename EdgeInputRows<T>::Kind;
   if (in.kind == Kind::rows) return {in.rows + begin * in.width, in.width, 1};
   if (in.kind == Kind::narrow_rows) {
-    const BFloat16* from = in.narrow_rows + begin * in.width;
-    for (std::int64_t i = 0; i < edges * in.width; ++i)
-      room[i] = static_cast<T>(__builtin_bit_cast(float, std::uint32_t{from[i].bits} << 16));
+    if constexpr (sizeof(T) == 4) widen(in.narrow_rows + begin * in.width, edges * in.width, room);
     return {room, in.width, 1};
   }
   if (in.kind == Kind::refine)

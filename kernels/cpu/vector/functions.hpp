@@ -8,6 +8,7 @@
 
 #include "engine/bfloat16.hpp"
 #include "kernels/feature_math.hpp"
+#include "kernels/precision.hpp"
 
 namespace amend::kernels::cpu {
 
@@ -151,13 +152,16 @@ struct EmbeddingRows {
 template <class T>
 struct EdgeUpdateRows {
   std::int64_t d, rows, cols;
+  Precision precision;            // of operands: C and G come rounded; others than float32 of float, without `embed`
   const T* edge;                  // (rows * cols, D), or null and
+  const BFloat16* narrow_edge;    // the same; or null and
   EmbeddingRows<T> embed;         // what they are formed from: C W stands for C then
   const T *u, *t;                 // (rows, D), of the target neurons
   const T *v, *s;                 // (cols, D), of the source neurons
   const T *gamma, *beta, *alpha;  // (D)
   const T *packed_c, *packed_g;   // C^T and G^T
-  T* edge_out;                    // (rows * cols, D)
+  T* edge_out;                    // (rows * cols, D), or null and
+  BFloat16* narrow_out;           // the same
   T* row_sum;                     // 2 D apart, of g s_j: added to
   T* column_sum;                  // (cols, D), of g t_i: added to
   T* scratch;                     // room for Functions::edge_update_scratch(d, width), of the features or 0
