@@ -98,6 +98,8 @@ class Tape {
 
   /// Forgets everything and resets the arena.
   void reset();
+  /// Forgets what was recorded, as a pass that was given up leaves it; the arena stays as it is.
+  void forget() { nodes_.clear(); }
 
  private:
   void run();

@@ -23,7 +23,10 @@ void* Arena::allocate(std::size_t bytes) {
     offset_ = 0;
   }
   if (chunk_ == chunks_.size()) {
-    const std::size_t size = std::max(chunk_bytes_, rounded);
+    // A device holds a whole batch: with room to spare a tensor that is a little larger in the next one fits, too, and
+    // the chunk is not left behind.
+    const std::size_t wanted = device_.is_cuda() && rounded > chunk_bytes_ ? rounded + rounded / 4 : rounded,
+                      size = std::max(chunk_bytes_, wanted);
     chunks_.push_back({amend::allocate(size, device_), size});
     capacity_ += size;
     offset_ = 0;

@@ -33,6 +33,7 @@ std::string unavailable_reason(const DeviceFacts& facts) {
   if (!facts.compiled_for)
     return detail::join("this build has no code for compute capability ", facts.capability / 10, '.',
                         facts.capability % 10, " (AMEND_CUDA_ARCHITECTURES)");
+  if (!facts.failure.empty()) return "it cannot be opened (" + facts.failure + ")";
   if (!facts.missing_twins.empty()) return "some kernels have no CUDA twin yet: " + facts.missing_twins;
   return "";
 }

@@ -13,7 +13,8 @@ struct DeviceFacts {
   int runtime_version = 0;      // what this build needs
   int capability = 0;           // 10 major + minor
   bool compiled_for = true;     // this build has code for it
-  std::string error;            // what the driver says when it fails otherwise
+  std::string error;            // what the driver says when it offers no device for another reason
+  std::string failure;          // what it says when the device cannot be opened for another reason
   std::string missing_twins;    // stems that cannot run on a device yet, as a list
 };
 

@@ -1,7 +1,10 @@
 #include "engine/graph_cache.hpp"
 
+#include <atomic>
+
 #include "engine/cuda/runtime.hpp"
 #include "engine/memory.hpp"
+#include "engine/out_of_memory.hpp"
 
 namespace amend {
 
@@ -9,6 +12,8 @@ namespace {
 
 /// Steps kept: a population of many shapes meets ever new ones, and a graph takes about a megabyte.
 constexpr std::size_t kMostEntries = 64;
+
+std::atomic<bool> graphs_used = true;
 
 }  // namespace
 
@@ -24,12 +29,18 @@ const std::vector<TensorView>& GraphCache::run(const Key& key, Stream stream, co
   if (entries_.size() >= kMostEntries && !entries_.contains(key)) clear();
   Entry& entry = entries_[key];
   const std::size_t scratch = cuda::scratch_generation(stream);
-  if (entry.graph != nullptr && entry.scratch != scratch) {
-    cuda::destroy_graph(entry.graph);
+  if (entry.scratch != scratch || !graphs_used) {
+    if (entry.graph != nullptr) cuda::destroy_graph(entry.graph);
     entry.graph = nullptr;
     entry.warm = false;
   }
-  if (entry.graph == nullptr && entry.warm) capture(entry, stream, work);
+  if (entry.graph == nullptr && entry.warm && !entry.plain) {
+    try {
+      capture(entry, stream, work);
+    } catch (const OutOfMemory&) {
+      entry.plain = true;  // the step's own memory is there
+    }
+  }
   kernels_ = entry.graph != nullptr ? entry.kernels : 0;
   if (entry.graph != nullptr) {
     cuda::launch_graph(entry.graph, stream);
@@ -38,8 +49,11 @@ const std::vector<TensorView>& GraphCache::run(const Key& key, Stream stream, co
   const std::size_t allocations = allocation_count();
   entry.results = work();
   entry.warm = allocation_count() == allocations && cuda::scratch_generation(stream) == scratch;
+  entry.scratch = scratch;
   return entry.results;
 }
+
+void GraphCache::use_graphs(bool on) { graphs_used = on; }
 
 void GraphCache::capture(Entry& entry, Stream stream, const Work& work) {
   entry.warm = false;  // unless it succeeds

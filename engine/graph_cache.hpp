@@ -29,15 +29,19 @@ class GraphCache {
   /// captured step must stay: it is an arena's that is reset before each step. The results are valid as long as that.
   const std::vector<TensorView>& run(const Key& key, Stream stream, const Work& work);
 
+  /// Off: all steps of the process are queued plainly, which their results must not show. For tests and to find faults.
+  static void use_graphs(bool on);
+
   /// Launches of kernels in the step that was queued last, when that was a graph; otherwise 0.
   int kernels() const { return kernels_; }
 
  private:
   struct Entry {
-    bool warm = false;  // the last run took no new memory
+    bool warm = false;   // the last run took no new memory
+    bool plain = false;  // there was no memory for a graph
     void* graph = nullptr;
     int kernels = 0;
-    std::size_t scratch = 0;  // generation of the stream's scratch memory that the graph was captured with
+    std::size_t scratch = 0;  // generation of the stream's scratch memory that it was warm, or captured, with
     std::vector<TensorView> results;
   };
   void clear() noexcept;

@@ -36,8 +36,10 @@ std::string unavailable_reason(int index) {
     int before = 0;
     (void)cudaGetDevice(&before);
     cudaFuncAttributes attributes;
-    facts.compiled_for = cudaSetDevice(index) == cudaSuccess &&
-                         cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(image_probe)) == cudaSuccess;
+    cudaError_t opened = cudaSetDevice(index);
+    if (opened == cudaSuccess) opened = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(image_probe));
+    facts.compiled_for = opened != cudaErrorNoKernelImageForDevice && opened != cudaErrorInvalidDeviceFunction;
+    if (facts.compiled_for && opened != cudaSuccess) facts.failure = cudaGetErrorString(opened);
     (void)cudaSetDevice(before);
   }
   (void)cudaGetLastError();  // the question was the point: later calls must not see an error of it

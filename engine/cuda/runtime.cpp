@@ -22,6 +22,24 @@ void trim_pool(int index) {
   (void)cudaGetLastError();
 }
 
+/// Makes a device the thread's current one for a while: whoever asks about one, or frees its memory, may be in the
+/// middle of work on another.
+class OnDevice {
+ public:
+  explicit OnDevice(int index) noexcept {
+    if (cudaGetDevice(&before_) != cudaSuccess || before_ == index) before_ = -1;
+    (void)cudaSetDevice(index);  // an error returns with what is done there
+  }
+  ~OnDevice() {
+    if (before_ >= 0) (void)cudaSetDevice(before_);
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int before_ = -1;
+};
+
 int kernel_nodes(cudaGraph_t graph) {
   std::size_t count = 0;
   AMEND_CUDA_CHECK(cudaGraphGetNodes(graph, nullptr, &count));
@@ -41,7 +59,7 @@ int kernel_nodes(cudaGraph_t graph) {
 void make_current(int index) { AMEND_CUDA_CHECK(cudaSetDevice(index)); }
 
 MemoryInfo memory_info(int index) {
-  make_current(index);
+  const OnDevice device(index);
   MemoryInfo info;
   AMEND_CUDA_CHECK(cudaMemGetInfo(&info.free, &info.total));
   return info;
@@ -60,7 +78,7 @@ void* allocate(std::size_t bytes, int index) {
     (void)cudaGetLastError();
     return nullptr;
   }
-  AMEND_CUDA_CHECK(status);
+  require(status, "cudaMalloc");
   // On the default stream, for which the streams of this engine do not wait.
   AMEND_CUDA_CHECK(cudaMemset(memory, 0, bytes));
   AMEND_CUDA_CHECK(cudaStreamSynchronize(nullptr));
@@ -68,7 +86,8 @@ void* allocate(std::size_t bytes, int index) {
 }
 
 void release(void* memory, int index) noexcept {
-  if (cudaSetDevice(index) == cudaSuccess) (void)cudaFree(memory);
+  const OnDevice device(index);
+  (void)cudaFree(memory);
   (void)cudaGetLastError();  // at the end of the program the driver may be gone
 }
 
@@ -79,7 +98,7 @@ void* allocate_pinned(std::size_t bytes, int index) {
     (void)cudaGetLastError();
     throw OutOfMemory(bytes, Device::cpu());
   } else {
-    AMEND_CUDA_CHECK(status);
+    require(status, "cudaMallocHost");
   }
   return memory;
 }
@@ -156,7 +175,11 @@ void* end_capture(Stream stream, int* kernels) {
   const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph, 0);
   if (kernels != nullptr) *kernels = kernel_nodes(graph);
   (void)cudaGraphDestroy(graph);
-  AMEND_CUDA_CHECK(status);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    throw OutOfMemory(0, stream.device());
+  }
+  require(status, "cudaGraphInstantiateWithFlags");
   return executable;
 }
 

@@ -52,7 +52,7 @@ void* workspace(Stream stream, std::size_t bytes) {
       throw OutOfMemory(wanted, stream.device());
     }
   }
-  AMEND_CUDA_CHECK(status);
+  require(status, "cudaMallocAsync");
   if (buffer.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(buffer.memory, handle));
   buffer = {memory, wanted, buffer.generation + 1};
   return memory;
@@ -69,8 +69,9 @@ void release_workspace(Stream stream) {
   const std::lock_guard lock(mutex);
   const auto found = buffers.find(handle);
   if (found == buffers.end()) return;
-  if (found->second.memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(found->second.memory, handle));
-  buffers.erase(found);
+  void* memory = found->second.memory;
+  buffers.erase(found);  // in any case: the handle may come again
+  if (memory != nullptr) AMEND_CUDA_CHECK(cudaFreeAsync(memory, handle));
 }
 
 }  // namespace amend::cuda

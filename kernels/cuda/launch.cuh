@@ -49,6 +49,19 @@ void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
                                           cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
 }
 
+/// Throws Error with the kernel's name unless it was queued.
+inline void require_launch(const void* kernel) {
+  const cudaError_t status = cudaGetLastError();
+  if (status == cudaSuccess) return;
+  const char* name = nullptr;
+#if CUDART_VERSION >= 12030
+  if (cudaFuncGetName(&name, kernel) != cudaSuccess) name = nullptr;
+  (void)cudaGetLastError();
+#endif
+  fail("cuda", "launch of ", name != nullptr ? name : "a kernel", ": ", cudaGetErrorString(status),
+       " (where an earlier kernel is to blame, CUDA_LAUNCH_BLOCKING=1 names it)");
+}
+
 /// Queues `kernel` on the stream, whose device is the thread's current one. An empty grid is no launch.
 template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
@@ -58,7 +71,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   allow_shared_memory(kernel, shared_bytes);
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.handle())>>>(static_cast<Parameters>(args)...);
-  AMEND_CUDA_CHECK(cudaGetLastError());
+  require_launch(reinterpret_cast<const void*>(kernel));
 }
 
 /// Scratch of the stream for `count` elements, valid for one pass: the next call hands out the same memory.

@@ -108,6 +108,7 @@ void BatchEditor::edit_shard(Shard& shard, const Part& part) const {
   const Editor& editor = *trained_->editor;
   const auto networks = part.networks;
   shard.tape.reset();
+  shard.inner.forget();
   shard.tape.set_recording(false);
   shard.graph.assign(networks);
   shard.graph.stage(shard.arena);

@@ -191,6 +191,7 @@ void TrainingStep::set_terms(const std::vector<TensorView>& results) {
 const LossTerms& TrainingStep::run(const Batch& batch) {
   const Stream stream = tape_.stream();
   tape_.reset();
+  inner_.forget();
   tape_.set_recording(batch.training);
   Plan plan = this->plan(batch);
   arena_.upload(stream);

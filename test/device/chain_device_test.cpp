@@ -312,6 +312,24 @@ TEST_CASE("an edit in bf16 on a device is near that of the CPU") {
     CHECK(share_apart(results[1][n].network, results[0][n].network, 5e-3) <= 0.02);
 }
 
+TEST_CASE("an edit that is a graph has its bits when a larger batch came between") {
+  const Dataset dataset = small_dataset(60);
+  const EditorConfig config = small_config({.requirements = {"pruning"}, .messages = 2, .passes = 2, .edge_width = 16});
+  std::vector<SubjectNetwork> networks = small_population(dataset, 1).networks;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed)
+    networks.push_back(random_network({7, 60, 40, 2}, Activation::relu, seed));
+  const auto all = pointers_to(networks);
+  const std::vector<const SubjectNetwork*> small(all.begin(), all.begin() + 1);
+  TrainedEditor trained = random_editor(config, dataset, Device::cuda());
+  BatchEditor editor(trained, dataset);
+  std::vector<EditResult> expected;
+  for (int turn = 0; turn < 3; ++turn) expected = editor.edit(small, spread_lambda(trained, small.size()));
+  editor.edit(all, spread_lambda(trained, all.size()));  // its kernels need more scratch memory
+  const std::vector<EditResult> got = editor.edit(small, spread_lambda(trained, small.size()));
+  CHECK(got[0].network.weights == expected[0].network.weights);
+  CHECK(got[0].network.biases == expected[0].network.biases);
+}
+
 TEST_CASE("an edit to a budget on a device keeps what that of the CPU keeps, and one without stays as it was") {
   const Dataset dataset = small_dataset(60);
   const EditorConfig config =

@@ -71,6 +71,17 @@ TEST_CASE("what an arena stages goes up in one copy, and is not overwritten befo
   CHECK(values(host_copy(sum, stream)) == std::vector<double>(50, 31.0));
 }
 
+TEST_CASE("an arena of a device has room for a batch that is a little larger than the last one") {
+  Arena arena(kDevice);
+  std::size_t capacity = 0;
+  for (const std::size_t bytes : {std::size_t{20} << 20, std::size_t{22} << 20, std::size_t{24} << 20}) {
+    arena.reset();
+    for (int tensor = 0; tensor < 2; ++tensor) arena.allocate(bytes);
+    if (capacity == 0) capacity = arena.capacity();
+    CHECK(arena.capacity() == capacity);
+  }
+}
+
 TEST_CASE("an arena stages between uploads and in more than one chunk") {
   const StreamOwner stream(kDevice);
   Arena arena(kDevice);

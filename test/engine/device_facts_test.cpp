@@ -38,6 +38,7 @@ TEST_CASE("what keeps a CUDA device from being used is said in one sentence", "[
         "there are 2 devices, cuda:0 to cuda:1, that CUDA_VISIBLE_DEVICES lets be seen");
   CHECK(reason([](DeviceFacts& f) { f.capability = 75; }) == "its compute capability is 7.5, expected 8.0 or higher");
   CHECK(reason([](DeviceFacts& f) { f.capability = 80; }).empty());
+  CHECK(reason([](DeviceFacts& f) { f.failure = "out of memory"; }) == "it cannot be opened (out of memory)");
   CHECK(reason([](DeviceFacts& f) { f.compiled_for = false; }) ==
         "this build has no code for compute capability 9.0 (AMEND_CUDA_ARCHITECTURES)");
   CHECK(reason([](DeviceFacts& f) { f.missing_twins = "probe, fill"; }) ==

@@ -32,7 +32,7 @@ struct Counters {
 bool has_counters();
 Counters counters();
 
-/// While one of these lives the emulated device repeats no step as a graph: every pass is queued by the host.
+/// While one of these lives no step is repeated as a graph: every pass is queued by the host.
 struct WithoutGraphs {
   WithoutGraphs();
   ~WithoutGraphs();

@@ -16,6 +16,7 @@
 
 #include "engine/cuda/runtime.hpp"
 #include "engine/error.hpp"
+#include "engine/graph_cache.hpp"
 #include "test/support/cuda_emulation/device.hpp"
 #include "test/support/host_address.hpp"
 
@@ -29,8 +30,6 @@ constexpr std::size_t kRegionBytes = std::size_t{1} << 32;
 constexpr std::size_t kPage = 4096;
 
 Counters counted;
-bool graphs_allowed = true;
-std::size_t generation = 0;  // of scratch memory: graphs that know an earlier one are void
 
 /// The memory of the device. Fresh pages are zero, and freed ones become fresh.
 class Memory {
@@ -166,8 +165,8 @@ void expect_device(int index) { check(index == 0, "emulated device", "there is o
 bool has_counters() { return true; }
 Counters counters() { return counted; }
 
-WithoutGraphs::WithoutGraphs() { graphs_allowed = false; }
-WithoutGraphs::~WithoutGraphs() { graphs_allowed = true; }
+WithoutGraphs::WithoutGraphs() { GraphCache::use_graphs(false); }
+WithoutGraphs::~WithoutGraphs() { GraphCache::use_graphs(true); }
 
 bool readable(const void* address) {
   int ends[2];
@@ -326,7 +325,7 @@ void wait(void* event) {
   point.queue->run_until(point.position);
 }
 
-std::size_t scratch_generation(Stream) { return graphs_allowed ? generation : ++generation; }
+std::size_t scratch_generation(Stream) { return 0; }
 void begin_capture(Stream stream) { queue_of(stream)->capture = std::make_unique<Graph>(); }
 void* end_capture(Stream stream, int* kernels) {
   Graph* const graph = queue_of(stream)->capture.release();

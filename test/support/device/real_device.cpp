@@ -1,6 +1,7 @@
 // A GPU for the program amend_gpu_tests, through the engine's own runtime.
 
 #include "engine/device.hpp"
+#include "engine/graph_cache.hpp"
 #include "test/support/device/counters.hpp"
 #include "test/support/obstacle.hpp"
 
@@ -16,7 +17,7 @@ const bool needs_a_gpu = [] {
 bool has_counters() { return false; }
 Counters counters() { return {}; }
 
-WithoutGraphs::WithoutGraphs() = default;
-WithoutGraphs::~WithoutGraphs() = default;
+WithoutGraphs::WithoutGraphs() { GraphCache::use_graphs(false); }
+WithoutGraphs::~WithoutGraphs() { GraphCache::use_graphs(true); }
 
 }  // namespace amend::test::device
